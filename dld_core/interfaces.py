@@ -1,0 +1,150 @@
+"""The abstract parts: Spotter, TrainableSpotter, SequenceDecoder, ResolutionSelector, Distiller.
+
+Everything in the core that selects resolutions or distils goes through these and nothing else, so a
+backend that keeps the contracts (numbered in docs/contract.md) gets both without a line of its own.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from dld_core.config import PartConfig
+from dld_core.types import Batch, Hypotheses, RecognitionTrace, TrainOutput, Word
+
+
+class Spotter(ABC):
+    """Finds and reads the words of images. Predict-only engines stop here.
+
+    A spotter declares data, not behaviour, about itself:
+
+    Attributes:
+        config_type: the pydantic model of its options; `create(**options)` validates against it.
+        size_divisor: images are fastest when height and width are multiples of this (pixels, >= 1).
+        reference_short_side: the short side, in pixels, at which it reads best ("full" scale).
+        thread_safe: whether `predict` may be called from several threads at once.
+        charset: every character that it can read, in a fixed order.
+    """
+
+    config_type: ClassVar[type[PartConfig]] = PartConfig
+    size_divisor: int = 1
+    reference_short_side: int = 720
+    thread_safe: bool = False
+    charset: str = ""
+
+    @classmethod
+    def create(cls, weights: str | Path | None = "bundled", device: str = "cpu", **options: Any) -> Spotter:
+        """Build one ready to predict.
+
+        Args:
+            weights: "bundled" for those that ship with it, a file or folder, or None for none (random).
+            device: a resolved torch device string such as "cpu" or "cuda:0".
+            options: fields of `config_type`.
+
+        Raises:
+            ConfigError: an option is unknown or out of range.
+            WeightsError: the weights are missing or do not fit.
+        """
+        del weights, device
+        return cls(cls.config_type.parse(options))  # type: ignore[call-arg]
+
+    @abstractmethod
+    def predict(self, images: Sequence[Tensor]) -> list[list[Word]]:
+        """Read images (RGB uint8 tensors [3, H, W], any and mixed sizes), one list of words for each.
+
+        Polygons are in pixels of the image as given. Deterministic; the same image gives the same words
+        alone and in any batch; the spotter itself is not changed.
+        """
+
+    def flops(self, height: int, width: int, words: int = 0) -> float | None:
+        """FLOPs (a multiply-add counts 2) of reading one image of this size holding `words` words.
+
+        Everything is included: trunk, heads, recogniser. None where the engine cannot tell.
+        """
+        del height, width, words
+        return None
+
+
+class SequenceDecoder(nn.Module, ABC):
+    """Turns context states [N, T, D] into text. Attention and CTC stand behind this one interface.
+
+    Attributes:
+        pad_id: token that fills `targets` and hypotheses after their end.
+        vocabulary_size: V, the size of the last dimension of logits.
+    """
+
+    pad_id: int
+    vocabulary_size: int
+
+    @abstractmethod
+    def encode(self, texts: Sequence[str]) -> Tensor:
+        """Token ids [N, L] int64 of texts, padded; characters outside the charset are left out."""
+
+    @abstractmethod
+    def decode(self, tokens: Tensor) -> list[str]:
+        """The texts of token ids [N, L] (as in Hypotheses, not raw CTC alignments)."""
+
+    @abstractmethod
+    def logits(self, context: Tensor, targets: Tensor) -> Tensor:
+        """Unnormalised scores [N, S, V], teacher-forced on targets [N, L] where the decoder is recurrent."""
+
+    @abstractmethod
+    def loss(self, context: Tensor, targets: Tensor) -> Tensor:
+        """Mean negative log-likelihood of targets [N, L]; a zero that keeps the graph where N is 0."""
+
+    @abstractmethod
+    def beam_search(self, context: Tensor, k: int = 3) -> Hypotheses:
+        """The k most probable token sequences per row; k = 1 is the reading that `predict` reports."""
+
+    @abstractmethod
+    def log_prob(self, context: Tensor, tokens: Tensor) -> Tensor:
+        """log p(tokens | context), summed over steps: tokens [N, L] -> [N], or [N, k, L] -> [N, k]."""
+
+
+class TrainableSpotter(Spotter, nn.Module):
+    """A spotter that can be taught: teacher and student of distillation."""
+
+    decoder: SequenceDecoder
+
+    @abstractmethod
+    def forward_train(self, batch: Batch) -> TrainOutput:
+        """All weighted losses of this batch by name, and the trace of its ground-truth regions.
+
+        Don't-care words enter no loss; images without words are fine.
+        """
+
+    @abstractmethod
+    def recognize(self, batch: Batch) -> RecognitionTrace:
+        """The recognition branch alone, on the ground-truth regions of the batch."""
+
+
+class ResolutionSelector(nn.Module, ABC):
+    """Scores every candidate scale from a thumbnail. Choosing under a budget is the policy's business."""
+
+    scales: tuple[float, ...]
+
+    @abstractmethod
+    def forward(self, thumbnails: Tensor, native_sizes: Tensor) -> Tensor:
+        """Thumbnails [B, 3, h, w] in [0, 1] and native (height, width) [B, 2] -> scores [B, K]."""
+
+
+class Distiller(nn.Module, ABC):
+    """Compares a teacher's and a student's trace."""
+
+    @abstractmethod
+    def forward(
+        self, teacher: RecognitionTrace, student: RecognitionTrace, student_decoder: SequenceDecoder
+    ) -> dict[str, Tensor]:
+        """Named scalar losses; every term of `zero_when_equal` is 0 where student and teacher agree."""
+
+    zero_when_equal: ClassVar[frozenset[str]] = frozenset()
+
+
+def module_device(module: nn.Module) -> torch.device:
+    """The device of a module's first parameter (cpu when it has none)."""
+    return next((p.device for p in module.parameters()), torch.device("cpu"))
