@@ -1,0 +1,1 @@
+"""Training and test data: annotation formats in and out, the page renderer, data sets and augmentation."""

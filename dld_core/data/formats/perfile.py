@@ -1,0 +1,100 @@
+"""What formats with one text file per image share: finding, pairing, reading and writing the files."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from itertools import islice
+from pathlib import Path
+
+from dld_core.data.formats.base import Losses, ReadOptions
+from dld_core.data.formats.model import AnnotatedImage, AnnotatedWord, Dataset
+from dld_core.data.formats.pairing import image_folder, label_files, label_stem, list_images, pair
+from dld_core.data.formats.problems import Problems
+from dld_core.data.formats.textfile import decode, read_text, split_lines
+
+ParseFile = Callable[[str, Path, Problems, ReadOptions], list[AnnotatedWord]]
+FormatWord = Callable[[AnnotatedWord, Losses, str], str]
+SNIFF_FILES, SNIFF_BYTES = 20, 65_536
+_NOT_LABELS = re.compile(r"(readme|licen[cs]e|lexicon|.*vocabulary|classes)", re.IGNORECASE)
+_LINE_BREAK = re.compile(r"\r\n|\n|\r")
+
+
+def annotation_files(path: Path, suffix: str = ".txt") -> list[Path]:
+    """The annotation files that a path means, without readme, licence and lexicon files."""
+    files = label_files(path, suffix)
+    return [f for f in files if f == path or not _NOT_LABELS.match(f.stem)]
+
+
+def read_per_image(
+    name: str, path: Path, problems: Problems, options: ReadOptions, parse_file: ParseFile
+) -> Dataset:
+    """Read one annotation file per image and pair each with its image."""
+    dataset = Dataset(name, path)
+    files = annotation_files(path)
+    if not files:
+        fix = "give the folder that holds them, or another --format"
+        problems.error("no-annotations", path, "", f"there is no .txt file for the format {name}", fix)
+    folder = image_folder(path, options.images)
+    pairing = pair(files, list_images(folder) if folder.is_dir() else [], problems)
+    dataset.unlabelled = pairing.unlabelled if path.is_dir() else []
+    for file, image in pairing.pairs:
+        text = read_text(file, problems, encoding=options.encoding)
+        words = [] if text is None else parse_file(text, file, problems, options)
+        if image is None:
+            dataset.unpaired.append(file)
+        dataset.images.append(_annotated(image, folder, file, words))
+    return dataset
+
+
+def _annotated(image: Path | None, folder: Path, file: Path, words: list[AnnotatedWord]) -> AnnotatedImage:
+    path = image if image is not None else folder / label_stem(file)
+    return AnnotatedImage(path, words=words, name=path.relative_to(folder).as_posix(), source=file)
+
+
+def sniff_lines(path: Path, fits: Callable[[str], bool]) -> float:
+    """The share of lines that fit, over the beginnings of the first files; 0 where there is no text."""
+    total = fitting = 0
+    for file in islice(annotation_files(path), SNIFF_FILES):
+        lines = [line for _, line in split_lines(_beginning(file))]
+        total += len(lines)
+        fitting += sum(map(fits, lines))
+    return fitting / total if total else 0.0
+
+
+def _beginning(file: Path) -> str:
+    if file.suffix.lower() != ".txt":
+        return ""
+    try:
+        with file.open("rb") as stream:
+            data = stream.read(SNIFF_BYTES)
+    except OSError:
+        return ""
+    return decode(data, file, Problems(), encoding="utf-8") or ""
+
+
+def write_per_image(
+    dataset: Dataset, target: Path, pattern: str, losses: Losses, format_word: FormatWord
+) -> list[Path]:
+    """Write one UTF-8 file per image, `pattern` filled with the image's name less its suffix."""
+    target.mkdir(parents=True, exist_ok=True)
+    written: dict[Path, str] = {}
+    for image in dataset.images:
+        name = Path(image.name).with_suffix("")
+        file = target / name.parent / pattern.format(name.name)
+        if file in written:
+            losses.add("images left out: another of the same stem was written", image.name)
+            continue
+        lines = [format_word(word, losses, f"{image.source}: {word.where}") for word in image.words]
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8", newline="\n")
+        written[file] = image.name
+    return list(written)
+
+
+def one_line(text: str, losses: Losses, where: str) -> str:
+    """The text with line breaks turned into spaces, since the format has one word per line."""
+    if not _LINE_BREAK.search(text):
+        return text
+    losses.add("line breaks in texts became spaces", where)
+    return _LINE_BREAK.sub(" ", text)
