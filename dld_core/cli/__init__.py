@@ -115,7 +115,7 @@ def _root(
     """Read scene text at the smallest resolution that still reads it right."""
     del debug, version
     if plugin:
-        from dld_core import hooks
+        from dld_core.hooks import hooks
 
         for name in plugin:
             hooks.load(name)
