@@ -62,10 +62,10 @@ def scan(group: str) -> list[Entry]:
     for distribution in importlib.metadata.distributions():
         try:
             found = list(_entries_of(distribution, group))
-            name = _normalised(str(distribution.metadata["Name"])) if found else ""
+            name = _normalised(distribution.metadata["Name"] or "") if found else ""
         except Exception:  # a half-removed distribution must not hide the others
             continue
-        if found and name not in seen:
+        if name and name not in seen:
             seen.add(name)
             entries += found
     return entries
@@ -75,9 +75,11 @@ def _entries_of(distribution: importlib.metadata.Distribution, group: str) -> It
     if group not in (distribution.read_text("entry_points.txt") or ""):
         return
     for point in distribution.entry_points:
-        if point.group == group:
-            dist_name = str(distribution.metadata["Name"])
-            yield Entry(group, point.name, point.value.split("[")[0].strip(), dist_name, distribution.version)
+        if point.group == group and point.name:
+            dist_name = distribution.metadata["Name"]
+            yield Entry(
+                group, point.name, point.value.split("[")[0].strip(), dist_name, distribution.version or ""
+            )
 
 
 def load(entry: Entry) -> Any:

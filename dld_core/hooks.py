@@ -145,12 +145,8 @@ class Hooks:
         try:
             manager.register(plugin, name)
             manager.check_pending()
-            if any(
-                i.wrapper or i.hookwrapper
-                for c in manager.get_hookcallers(plugin) or ()
-                for i in c.get_hookimpls()
-            ):
-                raise PluginValidationError(plugin, "an event cannot be wrapped; listen to it")
+            if _wraps(manager, plugin):
+                raise PluginValidationError(plugin, "an event cannot be wrapped, only listened to")
         except PluginValidationError as error:
             if manager.has_plugin(name):
                 manager.unregister(name=name)
@@ -184,6 +180,12 @@ class Hooks:
         if (plugin, event) not in self._reported:
             self._reported.add((plugin, event))
             _LOG.warning("%s. The run goes on; further failures of this hook are not shown.", message)
+
+
+def _wraps(manager: PluginManager, plugin: object) -> bool:
+    """Whether a plugin holds a pluggy wrapper, which one call per listener would never run."""
+    implementations = (i for c in manager.get_hookcallers(plugin) or () for i in c.get_hookimpls())
+    return any(i.plugin is plugin and (i.wrapper or i.hookwrapper) for i in implementations)
 
 
 def _import_file(path: str) -> object:

@@ -1,0 +1,109 @@
+"""Who may import whom, and what the light entrances may load."""
+
+from __future__ import annotations
+
+import ast
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PACKAGES = ("dld_core", "dld_backends", "dld_plugins")
+ALLOWED = {
+    "dld_core": {"dld_core"},
+    "dld_backends": {"dld_core", "dld_backends"},
+    "dld_plugins": {"dld_core", "dld_plugins"},
+}
+HEAVY = ("torch", "torchvision", "timm", "cv2")
+
+
+def first_party_imports(source: str) -> Iterator[tuple[int, str]]:
+    """(line, top-level package) of every import of ours, also those inside functions and by string."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.level == 0:
+            names = [node.module or ""]
+        elif isinstance(node, ast.Call) and getattr(node.func, "attr", "") == "import_module" and node.args:
+            names = [str(node.args[0].value)] if isinstance(node.args[0], ast.Constant) else []
+        else:
+            continue
+        for name in names:
+            if name.partition(".")[0] in PACKAGES:
+                yield node.lineno, name.partition(".")[0]
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_imports_point_towards_the_core(package: str) -> None:
+    wrong = [
+        f"{path.relative_to(ROOT)}:{line} imports {other}"
+        for path in sorted((ROOT / package).rglob("*.py"))
+        for line, other in first_party_imports(path.read_text(encoding="utf-8"))
+        if other not in ALLOWED[package]
+    ]
+    assert not wrong, "; ".join(wrong)
+
+
+def test_the_walk_sees_every_kind_of_import() -> None:
+    source = (
+        "import dld_backends.x\nfrom dld_plugins import y\n"
+        "def f():\n    import dld_core as c\nimportlib.import_module('dld_backends.z')\nfrom . import w\n"
+    )
+    found = {(line, package) for line, package in first_party_imports(source)}
+    assert found == {(1, "dld_backends"), (2, "dld_plugins"), (4, "dld_core"), (5, "dld_backends")}
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "dld_core/cli").glob("*.py")), ids=lambda p: p.stem)
+def test_verbs_import_only_light_modules_at_the_top(path: Path) -> None:
+    tops = [
+        n
+        for n in ast.parse(path.read_text(encoding="utf-8")).body
+        if isinstance(n, ast.Import | ast.ImportFrom)
+    ]
+    names = [a.name for n in tops if isinstance(n, ast.Import) for a in n.names]
+    names += [n.module or "" for n in tops if isinstance(n, ast.ImportFrom)]
+    light = {*sys.stdlib_module_names, "typer"}
+    heavy = [
+        n
+        for n in names
+        if n.partition(".")[0] not in light and not n.startswith(("dld_core.cli", "dld_core.errors"))
+    ]
+    assert not heavy, f"{path.name} imports {heavy} at its top; import inside functions"
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import dld_core; dld_core.__version__; dld_core.hookimpl; dld_core.Word",
+        "from dld_core.registry import GROUPS; [g.describe() for g in GROUPS]",
+        "from dld_core.hooks import hooks; hooks.step_ended(step=1, metrics={})",
+        "from dld_core.cli import main; main(['--help'])",
+        "from dld_core.cli import main; main(['backends'])",
+        "from dld_core.cli import main; main(['backends', '--json'])",
+        "from dld_core.cli import main; main(['--version'])",
+    ],
+)
+def test_light_entrances_load_no_heavy_library(code: str) -> None:
+    check = f"sys.stderr.write('LOADED ' + ' '.join(m for m in {HEAVY} if m in sys.modules))"
+    script = (
+        f"import sys\ntry:\n    exec({code!r})\nexcept SystemExit as end:\n    assert not end.code\n{check}"
+    )
+    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, env=env, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.endswith("LOADED "), done.stderr
+
+
+def test_every_public_name_resolves() -> None:
+    import dld_core
+
+    absent = [n for n in dir(dld_core) if not n.startswith("_") and getattr(dld_core, n, None) is None]
+    assert not absent
+    with pytest.raises(AttributeError, match="no_such_name"):
+        _ = dld_core.no_such_name
