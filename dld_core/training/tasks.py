@@ -1,0 +1,94 @@
+"""What a step computes: all losses of a spotter, or those of its recognition branch alone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from dld_core.errors import ConfigError
+from dld_core.interfaces import TrainableSpotter
+from dld_core.training.config import TrainConfig
+from dld_core.types import Batch, RecognitionTrace, TrainOutput
+
+
+class Parcel:
+    """A batch that wrappers for many devices hand on untouched (they would copy a dataclass field by field)."""
+
+    __slots__ = ("batch",)
+
+    def __init__(self, batch: Batch) -> None:
+        self.batch = batch
+
+
+class Task(nn.Module):
+    """The spotter as one module whose forward gives losses: what several devices synchronise around."""
+
+    def __init__(self, spotter: TrainableSpotter, config: TrainConfig) -> None:
+        super().__init__()
+        self.spotter = spotter
+        self.recognition_only = config.task == "recognition"
+        self.weights = dict(config.losses)
+
+    def forward(self, parcel: Parcel) -> TrainOutput:
+        """Named losses times their weights, and the trace."""
+        output = self._output(parcel.batch)
+        unknown = sorted(self.weights.keys() - output.losses.keys())
+        if unknown:
+            known = ", ".join(sorted(output.losses))
+            raise ConfigError(f"'losses' names {', '.join(unknown)}; this task has: {known}")
+        losses = {name: loss * self.weights.get(name, 1.0) for name, loss in output.losses.items()}
+        return TrainOutput(losses, output.trace)
+
+    def _output(self, batch: Batch) -> TrainOutput:
+        if not self.recognition_only:
+            return self.spotter.forward_train(batch)
+        trace = self.spotter.recognize(batch)
+        return TrainOutput({"recognition": self.spotter.decoder.loss(trace.context, trace.targets)}, trace)
+
+
+def total_loss(losses: dict[str, Tensor]) -> Tensor:
+    """The sum of all losses. Raises ConfigError when there are none."""
+    if not losses:
+        raise ConfigError("the spotter gave no losses; its forward_train must name at least one")
+    return torch.stack([loss.float().reshape(()) for loss in losses.values()]).sum()
+
+
+@dataclass
+class Reading:
+    """How many words were read right from their true boxes."""
+
+    words: int = 0
+    right: int = 0
+    right_any_case: int = 0
+
+    def __iadd__(self, other: Reading) -> Reading:
+        self.words += other.words
+        self.right += other.right
+        self.right_any_case += other.right_any_case
+        return self
+
+    @property
+    def accuracy(self) -> float:
+        return self.right / self.words if self.words else float("nan")
+
+    @property
+    def accuracy_any_case(self) -> float:
+        return self.right_any_case / self.words if self.words else float("nan")
+
+
+@torch.no_grad()
+def read_trace(spotter: TrainableSpotter, trace: RecognitionTrace, limit: int | None = None) -> Reading:
+    """Compare the decoder's best readings of (up to `limit`) rows of a trace with their targets."""
+    targets = trace.targets[:limit]
+    if not len(targets):
+        return Reading()
+    best = spotter.decoder.beam_search(trace.context[:limit].detach(), k=1)
+    said = spotter.decoder.decode(best.tokens[:, 0])
+    meant = spotter.decoder.decode(targets)
+    return Reading(
+        len(meant),
+        sum(a == b for a, b in zip(said, meant, strict=True)),
+        sum(a.lower() == b.lower() for a, b in zip(said, meant, strict=True)),
+    )

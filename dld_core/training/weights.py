@@ -1,0 +1,133 @@
+"""Weights in and out: starting from another model's, and exporting what was learnt."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from dld_core.errors import WeightsError
+from dld_core.training.config import InitConfig
+
+
+@dataclass
+class InitReport:
+    """What an initialisation did, by parameter or buffer name."""
+
+    loaded: list[str] = field(default_factory=list)
+    missing: list[str] = field(default_factory=list)
+    unused: list[str] = field(default_factory=list)
+    mismatched: list[str] = field(default_factory=list)
+
+    @property
+    def complete(self) -> bool:
+        return not (self.missing or self.mismatched)
+
+    def __str__(self) -> str:
+        lines = [f"{len(self.loaded)} tensors loaded"]
+        for title, names in (
+            ("not in the file, left as they were", self.missing),
+            ("of another shape, left as they were", self.mismatched),
+            ("in the file but not in the model", self.unused),
+        ):
+            if names:
+                more = f" and {len(names) - 6} more" if len(names) > 6 else ""
+                lines.append(f"{len(names)} {title}: {', '.join(names[:6])}{more}")
+        return "; ".join(lines)
+
+
+def initialise(model: nn.Module, config: InitConfig) -> InitReport:
+    """Load by name what fits. Raises WeightsError when nothing fits, or not all and `partial` is off."""
+    source = _rename(read_weights(config.path), config.rename)
+    target = model.state_dict()
+    wanted = [n for n in target if not config.only or any(fnmatchcase(n, p) for p in config.only)]
+    report = InitReport(unused=[name for name in source if name not in target])
+    for name in wanted:
+        if name not in source:
+            report.missing.append(name)
+        elif source[name].shape != target[name].shape:
+            report.mismatched.append(f"{name} {list(source[name].shape)} for {list(target[name].shape)}")
+        else:
+            target[name].copy_(source[name])
+            report.loaded.append(name)
+    if not report.loaded:
+        raise WeightsError(f"nothing in {config.path} fits the model: {report}; check 'init' (its 'rename')")
+    if not (config.partial or report.complete):
+        raise WeightsError(
+            f"{config.path} does not fit the model: {report}; set 'init.partial: true' to allow it"
+        )
+    return report
+
+
+def read_weights(path: str | Path) -> dict[str, Tensor]:
+    """Tensors by name, of a .safetensors file, a folder that holds model.safetensors, or a checkpoint (.pt).
+
+    Of a checkpoint the averaged weights are taken. Nothing is unpickled beyond tensors and plain values.
+    """
+    from safetensors.torch import load_file
+
+    file = Path(path)
+    file = file / "model.safetensors" if file.is_dir() else file
+    try:
+        if file.suffix != ".pt":
+            return load_file(file)
+        content = torch.load(file, map_location="cpu", weights_only=True)
+        return dict(content.get("ema") or content["model"])
+    except OSError as error:
+        raise WeightsError(
+            f"cannot read the weights {file}: {error.strerror or error}; check the path"
+        ) from None
+    except Exception as error:
+        raise WeightsError(f"{file} does not hold weights ({error}); give a .safetensors file") from error
+
+
+def _rename(source: Mapping[str, Tensor], rename: Mapping[str, str]) -> dict[str, Tensor]:
+    def new(name: str) -> str:
+        for old, replacement in rename.items():
+            if name.startswith(old):
+                return replacement + name[len(old) :]
+        return name
+
+    return {new(name): value for name, value in source.items()}
+
+
+def export(
+    folder: Path, state: Mapping[str, Tensor], backend: str, options: Mapping[str, Any], about: Mapping[str, Any],
+    half: bool = False,
+) -> Path:  # fmt: skip
+    """Write model.safetensors and config.json; returns the weights' path.
+
+    Args:
+        folder: where to; made when absent.
+        state: tensors by name.
+        backend: name of the spotter.
+        options: its options, as they must be given to `create`.
+        about: anything else for config.json (steps, words seen, settings).
+        half: store floating-point tensors in 16 bits where they fit in its range.
+    """
+    from safetensors.torch import save_file
+
+    folder.mkdir(parents=True, exist_ok=True)
+    tensors = {name: _store(value, half) for name, value in state.items()}
+    content = {"backend": backend, "options": dict(options), **about}
+    path = folder / "model.safetensors"
+    partial = folder / "model.safetensors.tmp"
+    save_file(tensors, partial, metadata={"backend": backend, "options": json.dumps(dict(options))})
+    partial.replace(path)
+    text = json.dumps(content, indent=2, default=str) + "\n"
+    (folder / "config.json.tmp").write_text(text, encoding="utf-8")
+    (folder / "config.json.tmp").replace(folder / "config.json")
+    return path
+
+
+def _store(value: Tensor, half: bool) -> Tensor:
+    value = value.detach().cpu()
+    if half and value.dtype == torch.float32 and bool((value.abs() < 65504).all()):
+        value = value.half()
+    return value.contiguous().clone()
