@@ -1,0 +1,111 @@
+"""Polygons and don't-care flags of rendered words."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.random import Generator
+from numpy.typing import NDArray
+
+from dld_core.data.synth.degrade import Damage
+from dld_core.data.synth.dice import uniform
+from dld_core.data.synth.warp import Geometry, Points, box_points
+
+_LOWEST_CONTRAST = 13.0
+_MOST_HIDDEN = 0.35
+
+
+@dataclass(slots=True)
+class Placed:
+    """A word on the page.
+
+    Attributes:
+        text: its transcription.
+        polygon: page points [n, 2], clockwise from the start of the text; may leave the page.
+        contrast: how clearly it stands out (grey levels).
+        ignore: whether it is don't-care whatever it looks like.
+    """
+
+    text: str
+    polygon: Points
+    contrast: float
+    ignore: bool = False
+
+
+def word_polygon(rng: Generator, geometry: Geometry, box: tuple[float, float, float, float]) -> Points:
+    """The polygon of a word whose ink fills `box` on the canvas: 4 points, or 8-14 where the canvas is bent.
+
+    The margin around the ink is small, as human annotators leave it.
+    """
+    left, top, right, bottom = box
+    margin = (bottom - top) * uniform(rng, 0.03, 0.1)
+    grown = (left - margin, top - margin, right + margin, bottom + margin)
+    if geometry.bend is None:
+        return geometry.points(box_points(grown, 2))
+    length = (right - left) / max(bottom - top, 1.0)
+    return geometry.points(box_points(grown, int(np.clip(round(length) + 2, 4, 7))))
+
+
+def side_height(polygon: Points) -> float:
+    """Height of a word: mean distance between its upper and lower points, or between its long sides if smaller."""
+    half = len(polygon) // 2
+    across = np.linalg.norm(polygon[:half] - polygon[half:][::-1], axis=1).mean()
+    along = np.linalg.norm(np.diff(polygon[:half], axis=0), axis=1).sum()
+    # A sheared word is lower than its sides are long.
+    return float(min(across, area(polygon) / max(float(along), 1e-6)))
+
+
+def area(polygon: Points) -> float:
+    """Signed area; positive where the points run clockwise on the screen (y down)."""
+    x, y = polygon[:, 0], polygon[:, 1]
+    return float(np.dot(x, np.roll(y, -1)) - np.dot(y, np.roll(x, -1))) / 2
+
+
+def _hidden(polygon: Points, occluded: NDArray[np.uint8]) -> float:
+    left, top = np.maximum(np.floor(polygon.min(0)).astype(int), 0)
+    right, bottom = np.ceil(polygon.max(0)).astype(int) + 1
+    part = occluded[top:bottom, left:right]
+    if not part.size or not part.any():
+        return 0.0
+    inside = np.zeros_like(part)
+    cv2.fillPoly(inside, [np.round(polygon - (left, top)).astype(np.int32)], 1)
+    return float((part[inside > 0] > 0).mean()) if inside.any() else 0.0
+
+
+def clip_polygon(polygon: Points, height: int, width: int) -> Points:
+    """Points moved onto the page [0, width] x [0, height]."""
+    return np.clip(polygon, 0.0, (float(width), float(height)))
+
+
+def finish_labels(
+    words: list[Placed], damage: Damage, occluded: NDArray[np.uint8], min_height: float
+) -> tuple[list[NDArray[np.float32]], list[str], list[bool]]:
+    """Clip the polygons to the page and decide what cannot be read.
+
+    Don't-care are words lower than `min_height` (after low resolution), blurred away, of too little contrast,
+    hidden by more than a third, or cut by the border by more than a tenth. Words that are all but outside
+    are left out.
+    """
+    height, width = occluded.shape
+    polygons: list[NDArray[np.float32]] = []
+    texts: list[str] = []
+    ignore: list[bool] = []
+    for word in words:
+        clipped = clip_polygon(word.polygon, height, width)
+        whole, visible = area(word.polygon), area(clipped)
+        if whole <= 1.0 or visible < 4.0:
+            continue
+        tall = side_height(word.polygon)
+        unreadable = (
+            tall * damage.scale < min_height
+            or damage.blur > 0.2 * tall
+            or word.contrast * damage.contrast < _LOWEST_CONTRAST
+            or visible < 0.9 * whole
+            or _hidden(clipped, occluded) > _MOST_HIDDEN
+        )
+        polygons.append(clipped.astype(np.float32))
+        texts.append(word.text)
+        ignore.append(bool(word.ignore or unreadable))
+    return polygons, texts, ignore

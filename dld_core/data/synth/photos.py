@@ -1,0 +1,138 @@
+"""The user's own pictures: photos to render on, and real word crops for mosaics. Decoded once, kept in memory."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.random import Generator
+from numpy.typing import NDArray
+
+from dld_core.data.synth.dice import chance, integer, pick, uniform
+from dld_core.data.synth.text import PRINTABLE
+from dld_core.errors import DataError
+
+Image = NDArray[np.uint8]
+_SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp"}
+_LONGEST_SIDE = 1280
+_CACHE_BYTES = 300_000_000
+
+
+def read_rgb(path: Path) -> Image | None:
+    """RGB uint8 [h, w, 3] of raw pixels, or None where the file is no image."""
+    try:
+        data = np.fromfile(path, np.uint8)
+    except OSError:
+        return None
+    if not len(data):
+        return None
+    image = cv2.imdecode(data, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
+    return None if image is None else np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB))
+
+
+class PhotoBank:
+    """Random crops of the photos below a folder.
+
+    Raises:
+        DataError: the folder is missing or holds no image.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        if not folder.is_dir():
+            raise DataError(
+                f"the background folder {folder} does not exist; give a folder of photos without text"
+            )
+        self.paths = sorted(p for p in folder.rglob("*") if p.suffix.lower() in _SUFFIXES)
+        if not self.paths:
+            raise DataError(
+                f"the background folder {folder} holds no image (jpg, png, webp, bmp); put photos into it"
+            )
+        self._kept: OrderedDict[Path, Image] = OrderedDict()
+        self._bytes = 0
+
+    def __getstate__(self) -> dict[str, object]:
+        return {"paths": self.paths, "_kept": OrderedDict(), "_bytes": 0}
+
+    def photo(self, path: Path) -> Image:
+        """One decoded photo, its longest side at most 1280. Raises DataError when it is damaged."""
+        if path in self._kept:
+            self._kept.move_to_end(path)
+            return self._kept[path]
+        image = read_rgb(path)
+        if image is None or min(image.shape[:2]) < 16:
+            raise DataError(
+                f"the background {path} cannot be read as an image of at least 16 pixels; remove it"
+            )
+        shrink = _LONGEST_SIDE / max(image.shape[:2])
+        if shrink < 1:
+            image = np.asarray(cv2.resize(image, None, fx=shrink, fy=shrink, interpolation=cv2.INTER_AREA))
+        self._kept[path] = image
+        self._bytes += image.nbytes
+        while self._bytes > _CACHE_BYTES and len(self._kept) > 1:
+            self._bytes -= self._kept.popitem(last=False)[1].nbytes
+        return image
+
+    def crop(self, rng: Generator, size: tuple[int, int]) -> Image:
+        """A random part of a random photo, flipped at times, resized to (height, width)."""
+        photo = self.photo(pick(rng, self.paths))
+        height, width = photo.shape[:2]
+        # The part has the shape of the page; at least a third of the photo, so that things keep their size.
+        largest = min(height / size[0], width / size[1])
+        scale = largest * uniform(rng, 0.45, 1.0)
+        tall, wide = max(8, int(size[0] * scale)), max(8, int(size[1] * scale))
+        y, x = integer(rng, 0, max(0, height - tall)), integer(rng, 0, max(0, width - wide))
+        part = photo[y : y + tall, x : x + wide]
+        how = cv2.INTER_AREA if scale > 1 else cv2.INTER_LINEAR
+        result = np.asarray(cv2.resize(part, (size[1], size[0]), interpolation=how))
+        return np.ascontiguousarray(result[:, ::-1]) if chance(rng, 0.5) else result
+
+
+class CropBank:
+    """Real word crops with their texts, from folders that hold `labels.tsv` (file name, tab, text).
+
+    Words with a character outside printable ASCII (spaces too) are left out.
+
+    Raises:
+        DataError: no `labels.tsv` below the folder, a malformed line, or no usable crop.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        tables = sorted(folder.rglob("labels.tsv")) if folder.is_dir() else []
+        if not tables:
+            raise DataError(
+                f"no labels.tsv below {folder}; write one with lines 'file name<TAB>text' beside the crops"
+            )
+        self.crops = [entry for table in tables for entry in _read_table(table)]
+        if not self.crops:
+            raise DataError(f"{folder} lists no word of printable ASCII characters; check its labels.tsv")
+        self._kept: dict[Path, Image] = {}
+
+    def __getstate__(self) -> dict[str, object]:
+        return {"crops": self.crops, "_kept": {}}
+
+    def draw(self, rng: Generator) -> tuple[Image, str]:
+        """One crop, RGB uint8 [h, w, 3], and its text. Raises DataError when the file is damaged."""
+        path, text = pick(rng, self.crops)
+        if path not in self._kept:
+            image = read_rgb(path)
+            if image is None:
+                raise DataError(
+                    f"the word crop {path} is missing or no image; remove its line from labels.tsv"
+                )
+            self._kept[path] = image
+        return self._kept[path], text
+
+
+def _read_table(table: Path) -> list[tuple[Path, str]]:
+    entries = []
+    for number, line in enumerate(table.read_text(encoding="utf-8-sig").splitlines(), start=1):
+        if not line.strip():
+            continue
+        name, tab, text = line.partition("\t")
+        if not tab:
+            raise DataError(f"{table}, line {number}: no tab; write 'file name<TAB>text'")
+        if text and all(character in PRINTABLE for character in text):
+            entries.append((table.parent / name, text))
+    return entries
