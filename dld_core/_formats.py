@@ -14,7 +14,7 @@ from PIL import Image
 from dld_core.errors import ImageError
 
 # Tried in this order. Formats that run other programs or that have no signature (EPS, WMF, TGA) stay out.
-_FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF", "AVIF", "JPEG2000", "PPM", "ICO", "DIB", "HEIF")
+_FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF", "AVIF", "JPEG2000", "PPM", "ICO", "HEIF")
 _HEIF_BRANDS = (b"heic", b"heix", b"mif1", b"hevc", b"msf1")
 
 
@@ -35,10 +35,13 @@ def identify(file: IO[bytes], head: bytes, label: str) -> Image.Image:
     damage: Exception | None = None
     for name in _FORMATS:
         factory, accepts = Image.OPEN.get(name, (None, None))
-        if factory is None or (accepts and (not (answer := accepts(head)) or isinstance(answer, str))):
-            continue  # a plugin says no, or says in words why it cannot (a codec it was built without)
-        file.seek(0)
+        if factory is None or accepts is None:
+            continue
         try:
+            answer = accepts(head)
+            if isinstance(answer, str) or not answer:
+                continue  # a plugin says no, or in words why it cannot (a codec it was built without)
+            file.seek(0)
             return factory(file, label)
         except Exception as error:  # plugins fail on damaged headers in any way they like
             damage = error

@@ -26,7 +26,8 @@ def white_level(dtype: np.dtype[Any], low: float, high: float, name: str) -> int
     - bool: True. uint8: 255.
     - other integers: 255 where nothing exceeds 255, else 65535 (16 bit; 257 or 256 times an 8-bit value
       gives that value back).
-    - floats: 1 where nothing exceeds 1.1, else 255. Overshoot of a tenth of the range is clipped.
+    - floats: 1 where nothing exceeds 1.1, else 255. Overshoot of a tenth of the range is clipped; values
+      further below 0 are what normalisation leaves, and refused.
 
     Raises:
         ImageError: values outside those ranges, or not numbers.
@@ -40,7 +41,7 @@ def white_level(dtype: np.dtype[Any], low: float, high: float, name: str) -> int
             raise ImageError(f"{name} holds integers from {low:g} to {high:g}; scale them to 0..255 first")
         return 255 if high <= 255 else 65535
     white = 1 if high <= 1.1 else 255
-    if low < -0.1 * white or high > 1.1 * white:
+    if low < -0.1 * max(1, min(high, white)) or high > 1.1 * white:
         raise ImageError(
             f"{name} holds floats from {low:g} to {high:g}, so it is not a picture in 0..1 or 0..255; "
             "undo any normalisation (multiply by the deviation, add the mean) first"
