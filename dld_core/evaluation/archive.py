@@ -1,0 +1,147 @@
+"""Text files of a folder or a zip, by image name."""
+
+from __future__ import annotations
+
+import re
+import zipfile
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+
+from dld_core.errors import DataError
+
+# One image's words take some kilobytes; anything this large is another kind of file.
+LARGEST_FILE = 32 * 1024 * 1024
+_PREFIX = re.compile(r"^(?:(?:poly|gt|res|pred|voc|new)_)+")
+_BOM = "\ufeff"
+
+
+@dataclass(slots=True)
+class TextFile:
+    """One file: the image it speaks of, the path to show in messages, and what it says."""
+
+    image: str
+    path: str
+    text: str
+
+
+@dataclass(slots=True)
+class Problems:
+    """Faults found while reading; reported together, because mending them one by one is tedious."""
+
+    shown: int = 20
+    found: list[str] = field(default_factory=list)
+
+    def add(self, where: str, line: int | None, what: str) -> None:
+        """Note one fault, where it is and how to mend it."""
+        self.found.append(f"{where}{'' if line is None else f':{line}'}: {what}")
+
+    def raise_if_any(self) -> None:
+        """Raise one DataError that lists the first of them."""
+        if not self.found:
+            return
+        head = "\n  ".join(self.found[: self.shown])
+        rest = len(self.found) - self.shown
+        more = f"\n  ... and {rest} more" if rest > 0 else ""
+        raise DataError(f"{len(self.found)} problems in the files:\n  {head}{more}")
+
+
+def image_name(file: str) -> str:
+    """The image that a file speaks of: `gt_img_7.txt`, `res_img_7.txt`, `img_7.txt` -> `img_7`."""
+    return _PREFIX.sub("", PurePosixPath(file.replace("\\", "/")).name.rsplit(".", 1)[0])
+
+
+def read_texts(source: str | Path, what: str, problems: Problems) -> list[TextFile]:
+    """Read every `.txt` of a folder or a zip (not below it), in natural order of the names.
+
+    Args:
+        source: the folder or zip.
+        what: what the files are, for messages ("ground truth").
+        problems: takes files that are binary, too large or speak of an image twice.
+
+    Raises:
+        DataError: there is no such folder or zip, or it holds no `.txt`.
+    """
+    path = Path(source)
+    if not path.exists():
+        raise DataError(f"the {what} {path} does not exist; give a folder or a zip of .txt files")
+    entries = _folder(path, problems) if path.is_dir() else _zip(path, what, problems)
+    files: dict[str, TextFile] = {}
+    for name, shown, data in sorted(entries, key=lambda entry: natural(entry[0])):
+        text = _decode(data, shown, problems)
+        image = image_name(name)
+        if image in files:
+            problems.add(
+                shown, None, f"{files[image].path} speaks of the same image {image}; keep one of them"
+            )
+        elif text is not None:
+            files[image] = TextFile(image, shown, text)
+    if not files and not problems.found:
+        raise DataError(f"the {what} {path} holds no .txt files; expected one per image, such as img_1.txt")
+    return list(files.values())
+
+
+def natural(name: str) -> list[tuple[int, str]]:
+    """A sorting key that puts img_2 before img_10."""
+    return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"([0-9]+)", name)]
+
+
+def _folder(path: Path, problems: Problems) -> Iterator[tuple[str, str, bytes]]:
+    for file in path.iterdir():
+        if file.suffix.lower() != ".txt" or file.name.startswith(".") or not file.is_file():
+            continue
+        if file.stat().st_size > LARGEST_FILE:
+            problems.add(str(file), None, _too_large(file.stat().st_size))
+        else:
+            yield file.name, str(file), file.read_bytes()
+
+
+def _zip(path: Path, what: str, problems: Problems) -> Iterator[tuple[str, str, bytes]]:
+    try:
+        archive = zipfile.ZipFile(path)
+    except (zipfile.BadZipFile, OSError) as error:
+        raise DataError(f"the {what} {path} is neither a folder nor a readable zip ({error})") from None
+    with archive:
+        for entry in archive.infolist():
+            inner = PurePosixPath(entry.filename)
+            if inner.suffix.lower() != ".txt" or inner.name.startswith(".") or "__MACOSX" in inner.parts:
+                continue
+            shown = f"{path}!{entry.filename}"
+            if entry.file_size > LARGEST_FILE:
+                problems.add(shown, None, _too_large(entry.file_size))
+                continue
+            try:
+                yield inner.name, shown, archive.read(entry)
+            except (
+                zipfile.BadZipFile,
+                RuntimeError,
+                NotImplementedError,
+                EOFError,
+                OSError,
+                zlib.error,
+            ) as error:
+                problems.add(shown, None, f"cannot be unpacked ({error}); write the zip again")
+
+
+def _too_large(size: int) -> str:
+    return (
+        f"{size / 1e6:.0f} MB is more than the {LARGEST_FILE / 1e6:.0f} MB an image's words can take; "
+        "this is not an annotation file"
+    )
+
+
+def _decode(data: bytes, shown: str, problems: Problems) -> str | None:
+    """UTF-8 with or without BOM; None (and a problem) where the bytes are no text."""
+    try:
+        text = data.decode("utf-8").removeprefix(_BOM)
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        problems.add(shown, line, f"byte {data[error.start]:#04x} is not UTF-8; save the file as UTF-8 text")
+        return None
+    if "\0" in text:
+        problems.add(
+            shown, text.count("\n", 0, text.index("\0")) + 1, "holds zero bytes: this is a binary file"
+        )
+        return None
+    return text

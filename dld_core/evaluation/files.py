@@ -1,0 +1,74 @@
+"""Ground truth and predictions from folders and zips of text files."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from dld_core.errors import DataError
+from dld_core.evaluation.archive import Problems, TextFile, read_texts
+from dld_core.evaluation.lines import Layout, LineFormat, Row, rows_of, words_of
+from dld_core.evaluation.words import ImageWords
+
+
+def read_ground_truth(source: str | Path, layout: Layout = "auto") -> dict[str, ImageWords]:
+    """Annotations by image name from `gt_img_N.txt` or `img_N.txt` in a folder or zip.
+
+    Raises:
+        DataError: nothing is there, or files are malformed (each fault with file and line).
+    """
+    return _read(source, "ground truth", layout, scored=False)
+
+
+def read_predictions(
+    source: str | Path, layout: Layout = "auto", scored: bool = False
+) -> dict[str, ImageWords]:
+    """Predictions by image name from `res_img_N.txt` or `img_N.txt`; `scored` where lines hold a confidence.
+
+    Raises:
+        DataError: as in `read_ground_truth`.
+    """
+    return _read(source, "predictions", layout, scored)
+
+
+def _read(source: str | Path, what: str, layout: Layout, scored: bool) -> dict[str, ImageWords]:
+    problems = Problems()
+    files: list[tuple[TextFile, list[Row]]] = []
+    for file in read_texts(source, what, problems):
+        files.append((file, rows_of(file.text)))
+    form = LineFormat.of([row for _, rows in files for row in rows], layout, scored)
+    words = {file.image: words_of(file, rows, form, problems) for file, rows in files}
+    problems.raise_if_any()
+    return words
+
+
+def align(ground_truth: dict[str, ImageWords], predictions: dict[str, ImageWords]) -> dict[str, ImageWords]:
+    """Predictions under the names of the ground truth.
+
+    Names that agree are kept; where some do not, images are paired by the number at the end of their names
+    (`img_7` with `0000007`), as long as that is unique on both sides.
+
+    Raises:
+        DataError: some predictions have no ground truth.
+    """
+    if all(name in ground_truth for name in predictions):
+        return predictions
+    truth_by_number, found_by_number = _by_number(ground_truth), _by_number(predictions)
+    if truth_by_number and found_by_number and set(found_by_number) <= set(truth_by_number):
+        return {truth_by_number[number]: predictions[name] for number, name in found_by_number.items()}
+    strangers = [name for name in predictions if name not in ground_truth]
+    raise DataError(
+        f"predictions for {len(strangers)} of {len(predictions)} images have no ground truth "
+        f"({', '.join(strangers[:5])}); remove them, or name both sides alike "
+        "(gt_img_7.txt and res_img_7.txt)"
+    )
+
+
+def _by_number(names: dict[str, ImageWords]) -> dict[int, str] | None:
+    found: dict[int, str] = {}
+    for name in names:
+        digits = re.search(r"([0-9]+)$", name)
+        if digits is None or int(digits.group(1)) in found:
+            return None
+        found[int(digits.group(1))] = name
+    return found

@@ -1,0 +1,201 @@
+"""Areas and intersections of the polygons of a whole data set at once.
+
+Pairs that cannot reach a threshold are thrown out by their boxes; only the rest is cut, convex quadrilaterals
+by `convex.py` and all others by shapely, each in one call. Area is the absolute shoelace sum and the inside
+of a crossing outline follows the even-odd rule, because the Polygon library under the challenge's script does
+so; for outlines that do not cross themselves these are the usual area and inside.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+import shapely
+from numpy.typing import NDArray
+
+from dld_core.evaluation.convex import common_areas
+
+Floats = NDArray[np.float64]
+Indices = NDArray[np.int64]
+
+# Pairs looked at in one go: bounds memory to some tens of megabytes however many words an image has.
+_CHUNK = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Regions:
+    """N polygons.
+
+    Attributes:
+        points: [P, 2], polygon after polygon.
+        counts: [N] points per polygon.
+        areas: [N] absolute shoelace areas.
+        boxes: [N, 4] x0, y0, x1, y1.
+        convex: [N] True for convex quadrilaterals, which need no check of validity.
+    """
+
+    points: Floats
+    counts: Indices
+    areas: Floats
+    boxes: Floats
+    convex: NDArray[np.bool_]
+
+    def __len__(self) -> int:
+        return len(self.counts)
+
+    @classmethod
+    def build(cls, points: Floats, counts: Indices) -> Regions:
+        """Areas and boxes of polygons that lie end to end."""
+        starts = np.cumsum(counts) - counts
+        if not len(counts):
+            return cls(points, counts, np.zeros(0), np.zeros((0, 4)), np.zeros(0, bool))
+        following = np.arange(1, len(points) + 1)
+        following[starts + counts - 1] = starts
+        # Relative to each polygon's first point, so that far-away polygons lose no digits.
+        local = points - np.repeat(points[starts], counts, axis=0)
+        edge = local[following]
+        areas = np.abs(np.add.reduceat(local[:, 0] * edge[:, 1] - local[:, 1] * edge[:, 0], starts)) / 2
+        boxes = np.concatenate(
+            [np.minimum.reduceat(points, starts), np.maximum.reduceat(points, starts)], axis=1
+        )
+        return cls(points, counts, areas, boxes, _convex_quads(points, counts, starts))
+
+    def quads(self, chosen: Indices) -> Floats:
+        """[M, 4, 2] corners of some polygons that have four."""
+        starts = np.cumsum(self.counts) - self.counts
+        return self.points[starts[chosen][:, None] + np.arange(4)]
+
+    def outlines(self, chosen: Indices) -> NDArray[np.object_]:
+        """Shapely polygons of some outlines as they are, valid or not."""
+        starts = np.cumsum(self.counts) - self.counts
+        counts = self.counts[chosen]
+        owner = np.repeat(np.arange(len(chosen)), counts)
+        rows = np.arange(len(owner)) - np.repeat(np.cumsum(counts) - counts, counts) + starts[chosen][owner]
+        return np.asarray(shapely.polygons(shapely.linearrings(self.points[rows], indices=owner)))
+
+    def geometries(self, chosen: Indices) -> NDArray[np.object_]:
+        """Valid shapely geometries; crossing outlines become what lies inside by the even-odd rule."""
+        polygons = self.outlines(chosen)
+        doubtful = np.flatnonzero(~self.convex[chosen])
+        crossing = doubtful[~shapely.is_valid(polygons[doubtful])]
+        polygons[crossing] = shapely.make_valid(polygons[crossing], method="linework")
+        return polygons
+
+    def crossing(self) -> Indices:
+        """Which polygons cross themselves or have no area."""
+        doubtful = np.flatnonzero(~self.convex)
+        return doubtful[~shapely.is_valid(self.outlines(doubtful))]
+
+
+def _convex_quads(points: Floats, counts: Indices, starts: Indices) -> NDArray[np.bool_]:
+    convex = np.zeros(len(counts), bool)
+    quads = np.flatnonzero(counts == 4)
+    corners = points[starts[quads][:, None] + np.arange(4)]
+    edges = np.roll(corners, -1, axis=1) - corners
+    turned = np.roll(edges, -1, axis=1)
+    turns = edges[..., 0] * turned[..., 1] - edges[..., 1] * turned[..., 0]
+    convex[quads] = (turns > 0).all(axis=1) | (turns < 0).all(axis=1)
+    return convex
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Which pairs of a word and a detection are worth measuring.
+
+    Attributes:
+        truth_per_image, found_per_image: [images] how many words and detections each image has.
+        may_match: [words] True for those that some detection may match; these need an IoU above `iou`.
+        may_hide: [words] True for those that can hide a detection; these need a share above `inside`.
+    """
+
+    truth_per_image: Indices
+    found_per_image: Indices
+    may_match: NDArray[np.bool_]
+    may_hide: NDArray[np.bool_]
+    iou: float
+    inside: float
+
+
+@dataclass(frozen=True, slots=True)
+class Pairs:
+    """Pairs of a word and a detection of one image that matter, by word, then detection.
+
+    Attributes:
+        truth, found: [M] indices of the word and of the detection.
+        iou: [M] intersection over union.
+        inside: [M] share of the detection's own area that lies in the word.
+    """
+
+    truth: Indices
+    found: Indices
+    iou: Floats
+    inside: Floats
+
+
+def overlapping(truth: Regions, found: Regions, limits: Limits) -> Pairs:
+    """All pairs within an image that can matter under `limits`, with their overlaps."""
+    left, right = _box_pairs(truth, found, limits)
+    common = np.zeros(len(left))
+    convex = truth.convex[left] & found.convex[right]
+    common[convex] = common_areas(truth.quads(left[convex]), found.quads(right[convex]))
+    common[~convex] = _common_by_shapely(truth, found, left[~convex], right[~convex])
+    area = found.areas[right]
+    union = truth.areas[left] + area - common
+    return Pairs(left, right, _ratio(common, union), _ratio(common, area))
+
+
+def _common_by_shapely(truth: Regions, found: Regions, left: Indices, right: Indices) -> Floats:
+    used_left, at_left = np.unique(left, return_inverse=True)
+    used_right, at_right = np.unique(right, return_inverse=True)
+    shapes = truth.geometries(used_left)[at_left], found.geometries(used_right)[at_right]
+    return np.asarray(shapely.area(shapely.intersection(*shapes)), np.float64)
+
+
+def _ratio(part: Floats, whole: Floats) -> Floats:
+    # No area at all counts as no overlap, as in the challenge's script.
+    return np.divide(part, whole, out=np.zeros_like(part), where=whole != 0)
+
+
+def _box_pairs(truth: Regions, found: Regions, limits: Limits) -> tuple[Indices, Indices]:
+    """Index pairs whose boxes leave a chance, by word, then detection."""
+    first_found = np.cumsum(limits.found_per_image) - limits.found_per_image
+    # One row of candidates per word: all the detections of its image.
+    rows = np.repeat(limits.found_per_image, limits.truth_per_image)
+    row_start = np.repeat(first_found, limits.truth_per_image)
+    kept = [(np.zeros(0, np.int64), np.zeros(0, np.int64))]
+    for begin, end in _chunks(rows):
+        sizes = rows[begin:end]
+        left = np.repeat(np.arange(begin, end), sizes)
+        step = np.arange(len(left)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
+        right = step + np.repeat(row_start[begin:end], sizes)
+        kept.append(_worth_cutting(truth, found, left, right, limits))
+    return np.concatenate([left for left, _ in kept]), np.concatenate([right for _, right in kept])
+
+
+def _chunks(rows: Indices) -> list[tuple[int, int]]:
+    """Cut words into ranges of at most about `_CHUNK` candidate pairs."""
+    total = np.cumsum(rows)
+    cuts = np.searchsorted(total, np.arange(_CHUNK, int(total[-1]) if len(total) else 0, _CHUNK)) + 1
+    edges = [0, *dict.fromkeys(int(cut) for cut in cuts if cut < len(rows)), len(rows)]
+    return [(a, b) for a, b in pairwise(edges) if a < b]
+
+
+def _worth_cutting(
+    truth: Regions, found: Regions, left: Indices, right: Indices, limits: Limits
+) -> tuple[Indices, Indices]:
+    """Drop pairs that an upper bound on the intersection (common box, smaller area) rules out."""
+    a, b = truth.boxes[left], found.boxes[right]
+    wide = np.minimum(a[:, 2], b[:, 2]) - np.maximum(a[:, 0], b[:, 0])
+    high = np.minimum(a[:, 3], b[:, 3]) - np.maximum(a[:, 1], b[:, 1])
+    touching = np.flatnonzero((wide > 0) & (high > 0))
+    left, right = left[touching], right[touching]
+    bound = wide[touching] * high[touching] * (1 + 1e-9)
+    area_a, area_b = truth.areas[left], found.areas[right]
+    # Where outlines cross themselves the shoelace areas bound nothing, but the common box still does.
+    convex = truth.convex[left] & found.convex[right]
+    bound[convex] = np.minimum(bound, np.minimum(area_a, area_b) * (1 + 1e-9))[convex]
+    keep = (bound > limits.iou * (area_a + area_b - bound)) & limits.may_match[left]
+    keep |= (bound > limits.inside * area_b) & limits.may_hide[left]
+    return left[keep], right[keep]

@@ -1,0 +1,97 @@
+"""The words of one image, annotated or predicted, as flat arrays that stack into a whole data set."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from dld_core.errors import DataError
+from dld_core.types import Sample, Word
+
+
+@dataclass(frozen=True, slots=True)
+class ImageWords:
+    """N words of one image; polygons lie end to end in one array.
+
+    Attributes:
+        points: float64 [P, 2], the (x, y) points of every polygon, in pixels.
+        counts: int64 [N], how many points each polygon has (>= 3, summing to P).
+        texts: N transcriptions.
+        ignore: bool [N], True for don't-care words (annotations only).
+        scores: float64 [N] confidences, or None where the words have none (their order counts then).
+    """
+
+    points: NDArray[np.float64]
+    counts: NDArray[np.int64]
+    texts: Sequence[str]
+    ignore: NDArray[np.bool_]
+    scores: NDArray[np.float64] | None = None
+
+    def __len__(self) -> int:
+        return len(self.texts)
+
+    @property
+    def polygons(self) -> list[NDArray[np.float64]]:
+        """One [n, 2] array per word."""
+        return np.split(self.points, np.cumsum(self.counts)[:-1]) if len(self) else []
+
+    @classmethod
+    def of(
+        cls,
+        polygons: Iterable[ArrayLike],
+        texts: Sequence[str],
+        ignore: Sequence[bool] | NDArray[np.bool_] | None = None,
+        scores: Sequence[float] | NDArray[Any] | None = None,
+    ) -> ImageWords:
+        """Check and pack polygons ([n, 2] or flat x1, y1, x2, y2 ...), texts, don't-care flags and scores.
+
+        Raises:
+            DataError: a polygon has under three points or a value that is not finite, or the counts differ.
+        """
+        arrays = [np.asarray(polygon, dtype=np.float64).reshape(-1, 2) for polygon in polygons]
+        flags = np.zeros(len(arrays), bool) if ignore is None else np.asarray(ignore, bool)
+        confidences = None if scores is None else np.asarray(scores, np.float64)
+        counts = {len(arrays), len(texts), len(flags), len(arrays if confidences is None else confidences)}
+        if len(counts) != 1:
+            raise DataError(
+                f"{len(arrays)} polygons came with {len(texts)} texts, {len(flags)} don't-care flags and "
+                f"{'no' if confidences is None else len(confidences)} scores; give one of each per word"
+            )
+        for index, (array, text) in enumerate(zip(arrays, texts, strict=True)):
+            if len(array) < 3 or not np.isfinite(array).all():
+                raise DataError(
+                    f"polygon {index} ({text!r}) has {len(array)} points; "
+                    "a polygon needs at least 3 points, all of them finite"
+                )
+        sizes = np.array([len(array) for array in arrays], np.int64)
+        points = np.concatenate(arrays) if arrays else np.zeros((0, 2))
+        return cls(points, sizes, list(texts), flags, confidences)
+
+    @classmethod
+    def from_words(cls, words: Sequence[Word]) -> ImageWords:
+        """Pack what a spotter found, confidences included."""
+        return cls.of([w.polygon for w in words], [w.text for w in words], scores=[w.score for w in words])
+
+    @classmethod
+    def from_sample(cls, sample: Sample) -> ImageWords:
+        """Pack the annotations of a sample."""
+        return cls.of(sample.polygons, sample.texts, sample.ignore)
+
+    def best_first(self) -> ImageWords:
+        """The same words by falling score (ties keep their order); itself where there are no scores."""
+        if self.scores is None or len(self) < 2:
+            return self
+        order = np.argsort(-self.scores, kind="stable")
+        starts = np.cumsum(self.counts) - self.counts
+        rows = np.concatenate([np.arange(starts[i], starts[i] + self.counts[i]) for i in order])
+        return ImageWords(
+            self.points[rows],
+            self.counts[order],
+            [self.texts[i] for i in order],
+            self.ignore[order],
+            self.scores[order],
+        )
