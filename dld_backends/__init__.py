@@ -1,0 +1,1 @@
+"""Spotters that ship with the library; each registers under the entry-point group `dld.backends`."""

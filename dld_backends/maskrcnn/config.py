@@ -1,0 +1,122 @@
+"""Options of the Mask R-CNN spotter. A preset fills what is not given."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from pydantic import Field, model_validator
+
+from dld_core.charset import PRINTABLE_ASCII
+from dld_core.config import PartConfig
+
+# The anchors, heads and recogniser of the paper (ECCV 2022, section 4.1 and the authors' config).
+PAPER: Mapping[str, Any] = {
+    "backbone": "resnet50",
+    "folded_norm": False,
+    "pixel_mean": (0.485, 0.456, 0.406),
+    "pixel_std": (0.229, 0.224, 0.225),
+    "detail_channels": None,
+    "fpn_channels": 256,
+    "anchor_scale": 8.0,
+    "box_features": 1024,
+    "box_samples": 256,
+    "mask_channels": (256, 256, 256, 256),
+    "proposals": 1000,
+    "recognition_channels": 256,
+    "encoder_channels": (256, 256, 256),
+    "lstm_hidden": 256,
+    "decoder_hidden": 512,
+    "reference_short_side": 1280,
+}
+
+# About a tenth of the cost, for two CPU cores: an ImageNet-pretrained mobile trunk whose first stages and
+# norms stay frozen, thin pyramid and heads, smaller anchors, and a shallow stem that keeps fine strokes.
+SMALL: Mapping[str, Any] = {
+    "backbone": "tf_efficientnet_lite0",
+    "folded_norm": True,
+    "pixel_mean": (0.5, 0.5, 0.5),
+    "pixel_std": (0.5, 0.5, 0.5),
+    "detail_channels": (32, 64),
+    "fpn_channels": 96,
+    "anchor_scale": 4.0,
+    "box_features": 256,
+    "box_samples": 64,
+    "mask_channels": (64, 64),
+    "proposals": 300,
+    "recognition_channels": 128,
+    "encoder_channels": (128, 160, 192),
+    "lstm_hidden": 128,
+    "decoder_hidden": 256,
+    "reference_short_side": 720,
+}
+
+PRESETS: Mapping[str, Mapping[str, Any]] = {"paper": PAPER, "small": SMALL}
+
+
+class MaskRCNNConfig(PartConfig):
+    """Options of the spotter; every field may be overridden on top of the preset.
+
+    Attributes:
+        preset: "small" (bundled weights) or "paper" (ResNet-50, FPN-256).
+        charset: characters that can be read.
+        max_length: characters read at most in a word.
+        backbone: a timm model with features at strides 4, 8, 16 and 32.
+        folded_norm: the trunk's batch norms are folded into its convolutions (the same at every resolution).
+        pixel_mean, pixel_std: normalisation of RGB in [0, 1].
+        detail_channels: channels at stride 2 and 4 of the stem that feeds fine detail to the recogniser,
+            or None for the pyramid alone (paper).
+        fpn_channels: channels of the feature pyramid.
+        anchor_scale: anchor side at stride s is this times s.
+        anchor_ratios: height / width of the anchors.
+        box_features, box_samples: width of the box head; regions sampled per training image.
+        mask_channels: convolutions of the mask head.
+        proposals: regions kept after non-maximum suppression.
+        recognition_channels, encoder_channels, lstm_hidden, decoder_hidden: the recogniser.
+        roi_size: rows and columns of a rectified word.
+        ctc_weight: weight of the auxiliary CTC loss on the context states (0 builds no CTC layer).
+        region_jitter: random growth of training regions, as a fraction of the word's height.
+        detection_threshold: boxes below this score are dropped.
+        word_threshold: words whose final score lies below this are dropped.
+        nms_threshold: IoU above which the weaker of two boxes is dropped.
+        max_words: words returned at most per image.
+        reference_short_side: pixels, what "full" scale means.
+        predict_batch: images of equal size read at once; None takes 1 on the CPU and 8 elsewhere.
+    """
+
+    preset: Literal["small", "paper"] = "small"
+    charset: str = PRINTABLE_ASCII
+    max_length: int = Field(32, ge=1, le=256)
+    backbone: str
+    folded_norm: bool
+    pixel_mean: tuple[float, float, float]
+    pixel_std: tuple[float, float, float]
+    detail_channels: tuple[int, int] | None
+    fpn_channels: int = Field(ge=8)
+    anchor_scale: float = Field(gt=0)
+    anchor_ratios: tuple[float, ...] = (0.1, 0.2, 0.4, 0.8, 1.6, 3.2)
+    box_features: int = Field(ge=8)
+    box_samples: int = Field(ge=4)
+    mask_channels: tuple[int, ...]
+    proposals: int = Field(ge=1)
+    recognition_channels: int = Field(ge=8)
+    encoder_channels: tuple[int, int, int]
+    lstm_hidden: int = Field(ge=8)
+    decoder_hidden: int = Field(ge=8)
+    roi_size: tuple[Literal[8], int] = (8, 32)
+    ctc_weight: float = Field(0.5, ge=0)
+    region_jitter: float = Field(0.12, ge=0, le=0.5)
+    detection_threshold: float = Field(0.5, ge=0, le=1)
+    word_threshold: float = Field(0.0, ge=0, le=1)
+    nms_threshold: float = Field(0.5, gt=0, lt=1)
+    max_words: int = Field(200, ge=1)
+    reference_short_side: int = Field(ge=32)
+    predict_batch: int | None = Field(None, ge=1)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fill_from_preset(cls, values: Any) -> Any:
+        if not isinstance(values, dict):
+            return values
+        preset = PRESETS.get(values.get("preset", "small"), {})
+        return {**preset, **values}

@@ -1,0 +1,145 @@
+"""The recognition branch: regions of a shared feature map to text, for any trunk and any decoder."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from dld_backends.recognition.encoder import SequenceEncoder, conv_norm_relu
+from dld_backends.recognition.roi_sampling import sample_regions
+from dld_core.charset import Charset
+from dld_core.interfaces import SequenceDecoder
+from dld_core.types import Batch, RecognitionTrace
+
+Regions = list[list[Tensor]]
+
+
+class RecognitionBranch(nn.Module):
+    """One convolution on the stride-4 map, regions sampled along their polygons, encoder, decoder.
+
+    Args:
+        inputs, channels: of the convolution on the map.
+        encoder: region features to context states.
+        decoder: context states to text.
+        charset: what can be read.
+        roi_size: rows and columns of a rectified region.
+        stride: image pixels per position of the map.
+        ctc_weight: weight of an auxiliary CTC loss on the context states, which gets attention over its
+            first plateau sooner (joint CTC-attention, arXiv 1609.06773); 0 for none.
+    """
+
+    def __init__(
+        self,
+        inputs: int,
+        channels: int,
+        encoder: SequenceEncoder,
+        decoder: SequenceDecoder,
+        charset: Charset,
+        roi_size: tuple[int, int] = (8, 32),
+        stride: int = 4,
+        ctc_weight: float = 0.0,
+    ) -> None:
+        super().__init__()
+        self.smooth = conv_norm_relu(inputs, channels)
+        self.encoder = encoder
+        self.decoder = decoder
+        self.charset = charset
+        self.roi_size = roi_size
+        self.stride = stride
+        self.ctc_weight = ctc_weight
+        self.ctc = nn.Linear(encoder.features, len(charset) + 1) if ctc_weight else None
+
+    def trace(self, fine: Tensor, regions: Regions, texts: Sequence[Sequence[str]]) -> RecognitionTrace:
+        """Read ground-truth regions, teacher-forced: fine [B, C, H/4, W/4], per image regions and texts."""
+        features = sample_regions(self.smooth(fine), regions, self.stride, self.roi_size)
+        context = self.encoder(features)
+        targets = self.decoder.encode([text for image in texts for text in image]).to(fine.device)
+        counts = torch.tensor([len(image) for image in texts], device=fine.device)
+        rows = torch.repeat_interleave(torch.arange(len(texts), device=fine.device), counts)
+        if len(targets):
+            logits = self.decoder.logits(context, targets)
+        else:
+            logits = context.new_zeros((0, targets.shape[1], self.decoder.vocabulary_size))
+        return RecognitionTrace(features, context, logits, targets, rows)
+
+    def losses(self, trace: RecognitionTrace, texts: Sequence[Sequence[str]]) -> dict[str, Tensor]:
+        """Loss of the trace's own targets (and the auxiliary CTC loss, weighted)."""
+        if len(trace.targets) == 0:
+            zero = trace.roi_features.sum() * 0
+            return {"recognition": zero, "ctc": zero} if self.ctc is not None else {"recognition": zero}
+        losses = {"recognition": self.decoder.loss_of_logits(trace.logits, trace.targets)}
+        if self.ctc is not None:
+            losses["ctc"] = self.ctc_weight * self._ctc_loss(trace.context, [t for image in texts for t in image])
+        return losses
+
+    def _ctc_loss(self, context: Tensor, texts: Sequence[str]) -> Tensor:
+        assert self.ctc is not None
+        ids = [self.charset.ids(text)[: context.shape[1]] for text in texts]
+        lengths = torch.tensor([len(row) for row in ids])
+        flat = torch.tensor([i + 1 for row in ids for i in row], device=context.device)  # 0 is the blank
+        with torch.autocast(context.device.type, enabled=False):
+            log_probs = self.ctc(context.float()).log_softmax(-1).transpose(0, 1)
+        columns = torch.full_like(lengths, context.shape[1])
+        return F.ctc_loss(log_probs, flat, columns, lengths, blank=0, zero_infinity=True)
+
+    @torch.no_grad()
+    def read(self, fine: Tensor, regions: Sequence[Sequence[NDArray[np.float32]]]) -> list[tuple[str, float]]:
+        """Best text and its probability for every region, in order."""
+        if not any(len(image) for image in regions):
+            return []
+        context = self.encoder(sample_regions(self.smooth(fine), regions, self.stride, self.roi_size))
+        best = self.decoder.beam_search(context, 1)
+        texts = self.decoder.decode(best.tokens[:, 0])
+        # per-character geometric mean: a long word is not less certain for being long
+        scores = (best.log_probs[:, 0] / best.lengths[:, 0].clamp(min=1)).exp()
+        return list(zip(texts, scores.tolist(), strict=True))
+
+
+def readable_words(batch: Batch, charset: Charset, max_length: int) -> tuple[Regions, list[list[str]]]:
+    """Regions and texts that can be taught: not don't-care, inside the charset, not too long.
+
+    Decided by text and flags alone, never by size, so that a teacher's and a student's rows line up.
+    """
+    regions: Regions = []
+    texts: list[list[str]] = []
+    for polygons, words, ignore in zip(batch.polygons, batch.texts, batch.ignore, strict=True):
+        keep = [
+            i
+            for i, word in enumerate(words)
+            if not bool(ignore[i]) and 1 <= len(word) <= max_length and all(c in charset for c in word)
+        ]
+        regions.append([polygons[i] for i in keep])
+        texts.append([words[i] for i in keep])
+    return regions, texts
+
+
+def jitter_regions(regions: Regions, amount: float) -> Regions:
+    """Move every side in or out by up to about `amount` of the word's height, as detections would."""
+    if amount == 0:
+        return regions
+    return [[_jitter(polygon, amount) for polygon in image] for image in regions]
+
+
+def _jitter(polygon: Tensor, amount: float) -> Tensor:
+    split = (len(polygon) + 1) // 2
+    if len(polygon) % 2:
+        return polygon
+    top, bottom = polygon[:split], polygon[split:].flip(0)
+    down = bottom - top
+    up_by, down_by, left_by, right_by = ((torch.rand(4, device=polygon.device) * 2 - 0.7) * amount).unbind()
+    new_top, new_bottom = top - down * up_by, bottom + down * down_by
+    height = down.norm(dim=1).mean()
+    moved = []
+    for side in (new_top, new_bottom):
+        start = F.normalize(side[1] - side[0], dim=0) * height
+        end = F.normalize(side[-1] - side[-2], dim=0) * height
+        side = side.clone()
+        side[0] = side[0] - start * left_by
+        side[-1] = side[-1] + end * right_by
+        moved.append(side)
+    return torch.cat([moved[0], moved[1].flip(0)])

@@ -1,0 +1,49 @@
+"""Rectified features to context states: a light CNN that folds the height, then a BiLSTM over columns."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+
+def conv_norm_relu(inputs: int, outputs: int, kernel: int | tuple[int, int] = 3, **kwargs: object) -> nn.Sequential:
+    """Convolution, batch norm, ReLU; same padding for odd kernels unless told otherwise."""
+    sides = (kernel, kernel) if isinstance(kernel, int) else kernel
+    kwargs.setdefault("padding", (sides[0] // 2, sides[1] // 2))
+    conv = nn.Conv2d(inputs, outputs, kernel, bias=False, **kwargs)  # type: ignore[arg-type]
+    return nn.Sequential(conv, nn.BatchNorm2d(outputs), nn.ReLU(inplace=True))
+
+
+class SequenceEncoder(nn.Module):
+    """[N, C, 8, W] region features to [N, W, D] context states (CRNN, arXiv 1507.05717, made light).
+
+    Args:
+        inputs: C.
+        channels: outputs of the convolutions; every one halves the height (8 -> 4 -> 2 -> 1).
+        hidden: units of each direction of the BiLSTM; D = 2 * hidden.
+        layers: stacked BiLSTM layers.
+    """
+
+    def __init__(
+        self, inputs: int, channels: Sequence[int] = (128, 160, 192), hidden: int = 128, layers: int = 2
+    ) -> None:
+        super().__init__()
+        blocks: list[nn.Module] = []
+        for outputs in channels[:-1]:
+            blocks.append(conv_norm_relu(inputs, outputs, stride=(2, 1)))
+            inputs = outputs
+        blocks.append(conv_norm_relu(inputs, channels[-1], (2, 1), padding=0))
+        self.cnn = nn.Sequential(*blocks)
+        self.lstm = nn.LSTM(channels[-1], hidden, num_layers=layers, bidirectional=True, batch_first=True)
+        self.features = 2 * hidden
+
+    def forward(self, regions: Tensor) -> Tensor:
+        """Region features [N, C, 8, W] to float32 states [N, W, D]; N may be 0."""
+        if regions.shape[0] == 0:
+            return regions.new_zeros((0, regions.shape[3], self.features), dtype=torch.float32)
+        columns = self.cnn(regions).squeeze(2).transpose(1, 2)
+        with torch.autocast(columns.device.type, enabled=False):  # recurrences are short and want float32
+            states: Tensor = self.lstm(columns.float())[0]
+        return states

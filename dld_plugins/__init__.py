@@ -1,0 +1,1 @@
+"""Optional parts: engines of others as spotters, and hook plugins. Nothing here is needed by the core."""
