@@ -49,7 +49,7 @@ def word_polygon(rng: Generator, geometry: Geometry, box: tuple[float, float, fl
 
 
 def side_height(polygon: Points) -> float:
-    """Height of a word: mean distance between its upper and lower points, or between its long sides if smaller."""
+    """Height of a word: mean distance between upper and lower points, or between its long sides if smaller."""
     half = len(polygon) // 2
     across = np.linalg.norm(polygon[:half] - polygon[half:][::-1], axis=1).mean()
     along = np.linalg.norm(np.diff(polygon[:half], axis=0), axis=1).sum()
@@ -59,8 +59,8 @@ def side_height(polygon: Points) -> float:
 
 def area(polygon: Points) -> float:
     """Signed area; positive where the points run clockwise on the screen (y down)."""
-    x, y = polygon[:, 0], polygon[:, 1]
-    return float(np.dot(x, np.roll(y, -1)) - np.dot(y, np.roll(x, -1))) / 2
+    after = np.concatenate([polygon[1:], polygon[:1]])
+    return float(polygon[:, 0] @ after[:, 1] - polygon[:, 1] @ after[:, 0]) / 2
 
 
 def _hidden(polygon: Points, occluded: NDArray[np.uint8]) -> float:

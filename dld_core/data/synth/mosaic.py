@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 Image = NDArray[np.uint8]
 Tile = tuple[Image, list[Placed]]
+_LEAST = 8
 
 
 def mosaic(renderer: PageRenderer, rng: Generator) -> tuple[Image, list[Placed]]:
@@ -30,40 +31,60 @@ def mosaic(renderer: PageRenderer, rng: Generator) -> tuple[Image, list[Placed]]
     # One photo crop serves all tiles of a page; each takes another part of it.
     photo = renderer.photos.crop(rng, (height, width)) if renderer.photos else None
     words: list[Placed] = []
-    y = 0
-    while y < height - 8:
-        x, row = 0, 0
-        misses = 0
-        letter = log_uniform(rng, *renderer.config.mosaic_range, bias=1.2)
-        while x < width - 8 and misses < 3:
-            tile, placed = _tile(renderer, rng, letter, photo)
-            if x + tile.shape[1] > width or y + tile.shape[0] > height:
-                misses += 1
-                if tile.shape[0] > height - y:
-                    letter = max(renderer.config.mosaic_range[0], letter * 0.6)
-                continue
-            image[y : y + tile.shape[0], x : x + tile.shape[1]] = tile
-            for word in placed:
-                word.polygon = word.polygon + (x, y)
-            words += placed
-            x += tile.shape[1]
-            row = max(row, tile.shape[0])
-        y += row or integer(rng, 8, 16)
+    skyline = np.zeros(width, np.int64)
+    while int(skyline.min()) < height - _LEAST:
+        _fill_row(renderer, rng, image, skyline, photo, words)
     return image, words
 
 
-def _tile(renderer: PageRenderer, rng: Generator, letter: float, photo: Image | None) -> Tile:
+def _fill_row(
+    renderer: PageRenderer,
+    rng: Generator,
+    image: Image,
+    skyline: NDArray[np.int64],
+    photo: Image | None,
+    words: list[Placed],
+) -> None:
+    """Put tiles side by side onto the skyline (how far each column is filled), in place."""
+    height, width = image.shape[:2]
+    smallest, _ = renderer.config.mosaic_range
+    letter = log_uniform(rng, *renderer.config.mosaic_range, bias=1.2)
+    x = 0
+    while x < width - _LEAST:
+        room = height - int(skyline[x : x + 4 * _LEAST].max())
+        if room < 1.5 * smallest or width - x < 2 * smallest:
+            skyline[x : x + 4 * _LEAST] = height if room < 1.5 * smallest else height - room + _LEAST
+            x += 4 * _LEAST
+            continue
+        tile, placed = _tile(renderer, rng, min(letter, room / 1.7), width - x, photo)
+        tall, wide = tile.shape[:2]
+        y = int(skyline[x : x + wide].max())
+        if wide > width - x or y + tall > height:
+            # What does not fit is given up as a gap; otherwise full pages would never end.
+            wide = min(wide, 4 * _LEAST)
+            skyline[x : x + wide] += 2 * _LEAST
+        else:
+            image[y : y + tall, x : x + wide] = tile
+            skyline[x : x + wide] = y + tall
+            words += [Placed(w.text, np.add(w.polygon, (x, y)), w.contrast) for w in placed]
+        x += wide
+
+
+def _tile(renderer: PageRenderer, rng: Generator, letter: float, room: int, photo: Image | None) -> Tile:
+    """A tile for letters of this height; at most `room` wide where that leaves the letters large enough."""
     letter *= uniform(rng, 0.85, 1.1)
     if renderer.crops and chance(rng, renderer.config.word_crop_rate):
-        return _crop_tile(renderer, rng, letter)
-    return _drawn_tile(renderer, rng, letter, photo)
+        return _crop_tile(renderer, rng, letter, room)
+    return _drawn_tile(renderer, rng, letter, room, photo)
 
 
-def _drawn_tile(renderer: PageRenderer, rng: Generator, letter: float, photo: Image | None) -> Tile:
+def _drawn_tile(
+    renderer: PageRenderer, rng: Generator, letter: float, room: int, photo: Image | None
+) -> Tile:
     group = renderer.maker.single(rng, letter)
     geometry, size = _centred(group.geometry, 1.0)
-    limit = 0.9 * renderer.config.page_size[1] / size[1]
-    if limit < 1.0:
+    limit = (room - 1) / size[1]
+    if min(1.0, renderer.config.mosaic_range[0] / letter) <= limit < 1.0:
         geometry, size = _centred(group.geometry, limit)
     tile = _patch(renderer, rng, size, photo)
     if not group.ink.boxes:
@@ -112,14 +133,14 @@ def _patch(renderer: PageRenderer, rng: Generator, size: tuple[int, int], photo:
     return np.ascontiguousarray(textures.simple(rng, size))
 
 
-def _crop_tile(renderer: PageRenderer, rng: Generator, letter: float) -> Tile:
+def _crop_tile(renderer: PageRenderer, rng: Generator, letter: float, room: int) -> Tile:
     """A real word crop, resized, recoloured and turned a little; its polygon is the crop's border."""
     assert renderer.crops is not None
     crop, text = renderer.crops.draw(rng)
     tall = letter * 1.35
     scale = tall / crop.shape[0]
-    most_wide = 0.8 * renderer.config.page_size[1]
-    if crop.shape[1] * scale > most_wide:
+    most_wide = 0.8 * room
+    if renderer.config.mosaic_range[0] * crop.shape[1] <= most_wide * crop.shape[0] < tall * crop.shape[1]:
         scale = most_wide / crop.shape[1]
     wide = max(4, round(crop.shape[1] * scale * uniform(rng, 0.85, 1.18)))
     size = (wide, max(4, round(crop.shape[0] * scale)))

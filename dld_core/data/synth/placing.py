@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import cv2
 import numpy as np
 from numpy.random import Generator
@@ -14,6 +16,15 @@ from dld_core.data.synth.warp import Geometry
 _CELL = 4
 _TRIES = 14
 _ENOUGH = 3
+
+
+def _footprint(border: NDArray[np.float64]) -> NDArray[np.uint8]:
+    """Grid cells inside an outline whose corner is (0, 0), uint8 with 1 where covered."""
+    scaled = border / _CELL
+    columns, rows = np.ceil(scaled.max(0)).astype(int) + 1
+    mask = np.zeros((int(rows), int(columns)), np.uint8)
+    cv2.fillPoly(mask, [np.round(scaled).astype(np.int32)], 1)
+    return mask
 
 
 class Ground:
@@ -45,6 +56,7 @@ class Ground:
             geometry = geometry.scaled(shrink)
             border = geometry.outline()
         low, high = border.min(0), border.max(0)
+        mask = _footprint(border - low)
         spill = 0.3 * (high - low) if chance(rng, 0.04) else np.zeros(2)
         choosy = chance(rng, 0.7)
         best: tuple[float, Geometry] | None = None
@@ -52,10 +64,10 @@ class Ground:
         for _ in range(_TRIES):
             x = uniform(rng, -low[0] - spill[0], width - high[0] + spill[0])
             y = uniform(rng, -low[1] - spill[1], height - high[1] + spill[1])
-            mask, part = self._cells(border + (x, y))
-            if not mask.any() or np.any(self._taken[part] & mask):
+            part, seen = self._under(low[0] + x, low[1] + y, mask)
+            if not seen.size or cv2.countNonZero(cv2.bitwise_and(self._taken[part], seen)):
                 continue
-            unrest = float(self._busy[part][mask > 0].mean())
+            unrest = cv2.mean(self._busy[part], seen)[0]
             found += 1
             if best is None or unrest < best[0]:
                 best = (unrest, geometry.moved(x, y))
@@ -63,20 +75,20 @@ class Ground:
                 break
         if best is None:
             return None
-        mask, part = self._cells(best[1].outline())
-        self._taken[part] |= mask
+        corner = best[1].outline().min(0)
+        part, seen = self._under(corner[0], corner[1], mask)
+        self._taken[part] |= seen
         return best[1]
 
-    def _cells(self, border: NDArray[np.float64]) -> tuple[NDArray[np.uint8], tuple[slice, slice]]:
-        """Grid cells that an outline covers: a mask, and where it lies in the grid."""
-        scaled = border / _CELL
-        left, top = np.maximum(np.floor(scaled.min(0)).astype(int), 0)
-        right, bottom = np.ceil(scaled.max(0)).astype(int) + 1
-        part = (slice(int(top), max(int(bottom), 0)), slice(int(left), max(int(right), 0)))
-        mask = np.zeros(self._taken[part].shape, np.uint8)
-        if mask.size:
-            cv2.fillPoly(mask, [np.round(scaled - (left, top)).astype(np.int32)], 1)
-        return mask, part
+    def _under(
+        self, x: float, y: float, mask: NDArray[np.uint8]
+    ) -> tuple[tuple[slice, slice], NDArray[np.uint8]]:
+        """Grid cells that a footprint with its corner at (x, y) covers: where, and the mask on the page."""
+        column, row = math.floor(x / _CELL), math.floor(y / _CELL)
+        top, left = max(0, row), max(0, column)
+        bottom, right = self._taken.shape[0] - row, self._taken.shape[1] - column
+        seen = np.ascontiguousarray(mask[top - row : max(0, bottom), left - column : max(0, right)])
+        return (slice(top, top + seen.shape[0]), slice(left, left + seen.shape[1])), seen
 
     def look(self, image: NDArray[np.uint8], geometry: Geometry) -> tuple[Colour, float]:
         """Mean colour behind a canvas and the standard deviation of brightness there."""

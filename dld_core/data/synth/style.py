@@ -115,9 +115,13 @@ def draw_style(rng: Generator, behind: Colour, busy: float, height: float) -> St
 
 def lay(rgb: Image, alpha: Image, tone: Colour | NDArray[np.float32], mask: Image) -> None:
     """Paint `tone` ([3] or [h, 1, 3]) through a mask onto a canvas, in place."""
-    weight = mask.astype(np.float32)[..., None] * np.float32(1 / 255)
-    rgb[:] = (rgb + (tone - rgb) * weight + np.float32(0.5)).astype(np.uint8)
-    np.maximum(alpha, mask, out=alpha)
+    weight = cv2.cvtColor(mask, cv2.COLOR_GRAY2RGB)
+    paint = np.empty_like(rgb)
+    paint[:] = tone
+    cv2.multiply(paint, weight, dst=paint, scale=1 / 255)
+    cv2.multiply(rgb, cv2.bitwise_not(weight), dst=rgb, scale=1 / 255)
+    cv2.add(rgb, paint, dst=rgb)
+    cv2.max(alpha, mask, dst=alpha)
 
 
 def _worn(rng: Generator, ink: Image, style: Style) -> Image:
@@ -185,10 +189,8 @@ def plate_canvas(rng: Generator, size: tuple[int, int], tone: Colour) -> tuple[I
     rgb[:] = tone
     if chance(rng, 0.5):
         light = np.asarray(rng.random((2, 2, 1)), np.float32) * uniform(rng, 0, 60) - 30
-        shade = cv2.resize(
-            np.ascontiguousarray(tone + light), (width, height), interpolation=cv2.INTER_LINEAR
-        )
-        rgb = np.asarray(np.clip(shade, 0, 255), np.uint8)
+        corners = np.clip(tone + light, 0, 255).astype(np.uint8)
+        rgb = np.asarray(cv2.resize(corners, (width, height), interpolation=cv2.INTER_LINEAR))
     alpha = _plate_shape(rng, size)
     inset, thick = integer(rng, 1, max(1, min(size) // 14)), integer(rng, 1, max(1, min(size) // 24))
     if chance(rng, 0.35):

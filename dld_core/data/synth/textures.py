@@ -38,25 +38,22 @@ def rgb(value: Colour) -> tuple[int, int, int]:
 
 
 @cache
-def grain() -> NDArray[np.int16]:
-    """A fixed tile of unit Gaussian noise times 64, int16 [1024, 1024, 3]: drawing fresh noise costs too much."""
+def grain(coloured: bool) -> NDArray[np.int16]:
+    """A fixed tile of unit Gaussian noise times 64, int16 [1024, 1024, 3]: fresh noise would cost too much."""
     fixed = Generator(PCG64(20_220_706))
-    return np.asarray(np.clip(fixed.standard_normal((1024, 1024, 3)) * 64, -256, 256), np.int16)
+    noise = fixed.standard_normal((1024, 1024, 3 if coloured else 1)) * 64
+    return np.ascontiguousarray(np.broadcast_to(np.clip(noise, -256, 256), (1024, 1024, 3)), np.int16)
 
 
 def grain_for(rng: Generator, size: Size, coloured: bool = False) -> NDArray[np.int16]:
-    """A window of the grain tile (times 64) at a random place, [h, w, 3]; flipped, tiled where too small."""
-    tile = grain()
+    """A window of the grain tile (times 64) at a random place, [h, w, 3]; repeated where too small."""
+    tile = grain(coloured)
     y, x = integer(rng, 0, 511), integer(rng, 0, 511)
     window = tile[y : y + size[0], x : x + size[1]]
     if window.shape[:2] != size:
         repeats = (-(-size[0] // window.shape[0]), -(-size[1] // window.shape[1]), 1)
         window = np.tile(window, repeats)[: size[0], : size[1]]
-    if chance(rng, 0.5):
-        window = window[:, ::-1]
-    if not coloured:
-        window = np.repeat(window[..., :1], 3, axis=2)
-    return np.ascontiguousarray(window)
+    return window
 
 
 def add_grain(rng: Generator, image: Image, strength: float, coloured: bool = False) -> Image:
@@ -117,11 +114,12 @@ def stripes(rng: Generator, size: Size) -> Image:
     first = colour(rng)
     second = near(rng, first, 40) if chance(rng, 0.6) else colour(rng)
     period, angle = log_uniform(rng, 5, 90), float(rng.choice([0.0, np.pi / 2, rng.random() * np.pi]))
-    ys, xs = np.arange(size[0], dtype=np.float32)[:, None], np.arange(size[1], dtype=np.float32)[None]
-    phase = (xs * np.cos(angle) + ys * np.sin(angle)) * np.float32(2 * np.pi / period)
-    wave = np.clip(0.5 + uniform(rng, 0.5, 4.0) * np.sin(phase), 0, 1)
+    half = (-(-size[0] // 2), -(-size[1] // 2))
+    ys, xs = np.arange(half[0], dtype=np.float32)[:, None], np.arange(half[1], dtype=np.float32)[None]
+    phase = (xs * np.float32(np.cos(angle)) + ys * np.float32(np.sin(angle))) * np.float32(4 * np.pi / period)
+    wave = np.clip(np.float32(0.5) + np.float32(uniform(rng, 0.5, 4.0)) * np.sin(phase), 0, 1)
     image = np.asarray(first + (second - first) * wave[..., None], np.uint8)
-    return add_grain(rng, image, uniform(rng, 0, 10))
+    return add_grain(rng, _grow(image, size, cv2.INTER_LINEAR), uniform(rng, 0, 10))
 
 
 def facade(rng: Generator, size: Size) -> Image:
@@ -175,9 +173,9 @@ def wood(rng: Generator, size: Size) -> Image:
     other = near(rng, base, 35)
     long, short = integer(rng, 2, 6), integer(rng, 50, 200)
     cells = (short, long) if chance(rng, 0.6) else (long, short)
-    mix = field(rng, size, cells)
+    mix = field(rng, (-(-size[0] // 2), -(-size[1] // 2)), cells)
     image = np.asarray(np.clip(base + (other - base) * mix[..., None], 0, 255), np.uint8)
-    return add_grain(rng, image, uniform(rng, 0, 10))
+    return add_grain(rng, _grow(image, size, cv2.INTER_LINEAR), uniform(rng, 0, 10))
 
 
 def halves(rng: Generator, size: Size) -> Image:

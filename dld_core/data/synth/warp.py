@@ -158,6 +158,8 @@ class Geometry:
 def box_points(box: tuple[float, float, float, float], per_side: int) -> Points:
     """The border of a box, clockwise from its top left, with this many points along top and bottom."""
     left, top, right, bottom = box
+    if per_side == 2:
+        return np.array([[left, top], [right, top], [right, bottom], [left, bottom]], np.float64)
     xs = np.linspace(left, right, per_side)
     upper = np.stack([xs, np.full(per_side, top)], axis=1)
     return np.concatenate([upper, np.stack([xs[::-1], np.full(per_side, bottom)], axis=1)])
