@@ -67,9 +67,10 @@ def draw_page(page: Page, image: Any = None) -> NDArray[np.uint8]:
     Raises:
         ImageError: the picture cannot be opened, or the page names none.
     """
-    if image is None and page.image is None:
+    source = page.image if image is None else image
+    if source is None:
         raise ImageError("this page does not know its picture; give it to draw(image=...)")
-    pixels = load_image(page.image if image is None else image).pixels
+    pixels = load_image(source).pixels
     height, width = pixels.shape[:2]
     factor = np.array([width / max(page.width, 1), height / max(page.height, 1)])
     polygons = [word.array * factor for word in page.words]

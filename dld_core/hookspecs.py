@@ -26,7 +26,10 @@ def dld_run_configured(kind: str, config: Mapping[str, Any]) -> None:
 
 @hookspec
 def dld_scale_chosen(image: str, scale: float, scores: Mapping[float, float]) -> None:
-    """The selector chose `scale` (0..1] for the image of that name; `scores` by scale, lower is better."""
+    """`scale` was chosen for the image of that name ("" if it has none).
+
+    `scores` are the selector's, by scale, lower is better; empty where the caller gave the scale.
+    """
 
 
 @hookspec

@@ -10,7 +10,7 @@ from __future__ import annotations
 import io
 import os
 from dataclasses import dataclass, field
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +22,9 @@ from dld_core._pixels import array_to_rgb, picture_to_rgb
 from dld_core.errors import ImageError
 from dld_core.image_files import IMAGE_SUFFIXES, list_images, open_file
 from dld_core.resizing import Fit, WorkingLimits, pad, resize, scale_to
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 __all__ = [
     "IMAGE_SUFFIXES",
@@ -39,7 +42,8 @@ __all__ = [
     "scale_to",
 ]
 
-ImageSource = Any  # str | PathLike | bytes | binary file | NDArray | PIL.Image.Image | torch.Tensor
+_InMemory: TypeAlias = "bytes | bytearray | memoryview | NDArray[Any] | Image.Image | Tensor"
+ImageSource: TypeAlias = "str | os.PathLike[str] | IO[bytes] | _InMemory"
 _ORIENTATION = 0x0112
 _UNDO = {6: 8, 8: 6}  # every other turn is its own inverse
 
@@ -109,7 +113,7 @@ def load_image(source: ImageSource, *, exif: bool = True, limits: ImageLimits | 
     return _load(source, _Request(exif, True, limits or ImageLimits()))
 
 
-def _load(source: ImageSource, request: _Request) -> LoadedImage:
+def _load(source: Any, request: _Request) -> LoadedImage:
     if isinstance(source, str | os.PathLike):
         name = os.fsdecode(source)
         with open_file(name) as file:

@@ -1,0 +1,35 @@
+"""Device strings: what is asked for is what is used, or an error that says what there is."""
+
+from __future__ import annotations
+
+from dld_core.errors import DeviceError
+
+
+def available_devices() -> list[str]:
+    """Every device that torch can use here, as strings; "cpu" comes first."""
+    import torch
+
+    found = ["cpu", *(f"cuda:{index}" for index in range(torch.cuda.device_count()))]
+    return [*found, "mps"] if torch.backends.mps.is_available() else found
+
+
+def resolve_device(asked: object = "auto") -> str:
+    """The device meant by "auto", "cpu", "cuda", "cuda:1", "mps" or a torch.device.
+
+    "auto" is the first GPU of CUDA, else the CPU. ("mps" has to be named: operators that torch lacks
+    there would end a run that the CPU carries out.)
+
+    Raises:
+        DeviceError: it is not here, or is no device at all.
+    """
+    name = str(asked).strip().lower()
+    available = available_devices()
+    if name == "auto":
+        return "cuda:0" if "cuda:0" in available else "cpu"
+    name = {"cuda": "cuda:0", "cpu:0": "cpu", "mps:0": "mps"}.get(name, name)
+    if name not in available:
+        cause = " (torch was built without CUDA or finds no driver)" if name.startswith("cuda") else ""
+        raise DeviceError(
+            f"there is no device {asked!r} here{cause}; use auto or one of: {', '.join(available)}"
+        )
+    return name
