@@ -16,7 +16,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from dld_core.data.augment import Size
 from dld_core.data.sources import Source, SourceConfig
-from dld_core.errors import DataError
+from dld_core.errors import DataError, ImageError
 from dld_core.types import Batch, Sample
 
 _PERIOD = 1000
@@ -72,7 +72,7 @@ class BatchStream(Dataset[list[Sample]]):
         for attempt in range(20):
             try:
                 return self.sources[source].sample(number + attempt * 1_000_003, size)
-            except DataError as error:
+            except (DataError, ImageError) as error:
                 # One bad picture must not end a run of hours; another one of the same source takes its place.
                 if str(error) not in self._complained:
                     self._complained.add(str(error))

@@ -6,13 +6,11 @@ worker can make any sample and an interrupted run goes on with exactly the sampl
 
 from __future__ import annotations
 
-import json
+import difflib
 from collections.abc import Mapping
 from functools import lru_cache
-from pathlib import Path
-from typing import Any, ClassVar, Literal, Protocol
+from typing import Any, Literal, Protocol
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
@@ -20,10 +18,11 @@ from pydantic import Field
 from dld_core.config import PartConfig
 from dld_core.data.augment import AugmentConfig, Size, augment, crop, light
 from dld_core.data.cache import PageCache
+from dld_core.data.formats import FORMATS, AnnotatedImage, load_sample, read
+from dld_core.data.formats.catalogue import ALIASES
 from dld_core.errors import ConfigError, DataError
+from dld_core.image_files import list_images
 from dld_core.types import Sample
-
-_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
 
 
 class Source(Protocol):
@@ -72,34 +71,39 @@ class SynthSourceConfig(SourceConfig):
         return SynthSource(self, seed)
 
 
-class FolderSourceConfig(SourceConfig):
-    """Photos with one ICDAR text file each (`gt_NAME.txt` or `NAME.txt`: x1,y1,...,text; ### is don't-care).
+class PhotosSourceConfig(SourceConfig):
+    """Annotated photos, in any format that `dld data check` knows.
 
     Attributes:
-        images: folder of pictures.
-        gt: folder of text files; None means no text at all: pure background photos.
-        repeat: how often a picture is used per round through the folder, each time in another view.
+        kind: the format of the annotations ("icdar", "totaltext", "cocotext", ...), or "auto".
+        gt: file or folder of annotations; None means photos that hold no text at all.
+        images: folder of pictures; None looks beside the annotations.
+        repeat: how often a picture is used per round through the set, each time in another view.
     """
 
-    kind: Literal["icdar"] = "icdar"
-    images: str
+    kind: str = "auto"
     gt: str | None
+    images: str | None = None
     repeat: int = Field(1, ge=1)
 
     def open(self, seed: int) -> Source:
-        return FolderSource(self, seed)
-
-
-SOURCES: dict[str, type[SourceConfig]] = {"synth": SynthSourceConfig, "icdar": FolderSourceConfig}
+        return PhotosSource(self, seed)
 
 
 def parse_source(values: Mapping[str, Any] | SourceConfig, where: str) -> SourceConfig:
-    """The config of one source, chosen by its `kind`. Raises ConfigError."""
+    """The config of one source, by its `kind`. Raises ConfigError."""
     if isinstance(values, SourceConfig):
         return values
-    if not isinstance(values, Mapping) or values.get("kind") not in SOURCES:
-        raise ConfigError(f"{where}: each source needs 'kind', one of: {', '.join(sorted(SOURCES))}")
-    return SOURCES[values["kind"]].parse(values, where=where)
+    kind = values.get("kind") if isinstance(values, Mapping) else None
+    known = ["synth", "auto", *FORMATS, *ALIASES]
+    if kind not in known:
+        near = difflib.get_close_matches(str(kind), known, n=1)
+        hint = f"; did you mean '{near[0]}'?" if near else ""
+        raise ConfigError(
+            f"{where}: a source is a mapping with a 'kind', one of {', '.join(known)}; got {kind!r}{hint}"
+        )
+    config: type[SourceConfig] = SynthSourceConfig if kind == "synth" else PhotosSourceConfig
+    return config.parse(values, where=where)
 
 
 class SynthSource:
@@ -142,102 +146,39 @@ class SynthSource:
         return self._renderers[size]
 
 
-class FolderSource:
+class PhotosSource:
     """Annotated photos, each round in another order and each time in another view."""
 
-    def __init__(self, config: FolderSourceConfig, seed: int) -> None:
+    def __init__(self, config: PhotosSourceConfig, seed: int) -> None:
         self.config = config
         self.seed = seed
-        self.items = _list_items(config)
+        self.items = _list_photos(config)
 
     def sample(self, index: int, size: Size) -> Sample:
         total = len(self.items) * self.config.repeat
         number = int(_order(self.seed, index // total, total)[index % total]) % len(self.items)
-        sample = _clear(self.items[number].load(), self.config)
+        sample = _clear(load_sample(self.items[number]), self.config)
         if self.config.augment is False:
             return sample
         rng = np.random.default_rng((self.seed, 2, index))
         return augment(sample, size, rng, self.config.augmentation or AugmentConfig())
 
 
-class Item:
-    """One picture of a folder and its words."""
-
-    __slots__ = ("ignore", "path", "polygons", "texts")
-    DONT_CARE: ClassVar[str] = "###"
-
-    def __init__(self, path: Path, labels: Path | None) -> None:
-        self.path = path
-        self.polygons: list[NDArray[np.float32]] = []
-        self.texts: list[str] = []
-        if labels is not None:
-            self._read(labels)
-        self.ignore = np.array([text == self.DONT_CARE for text in self.texts], dtype=np.bool_)
-
-    def _read(self, labels: Path) -> None:
-        text = labels.read_text(encoding="utf-8-sig", errors="replace")
-        for number, line in enumerate(text.splitlines(), 1):
-            if line.strip():
-                polygon, word = parse_icdar_line(line, f"{labels}:{number}")
-                self.polygons.append(polygon)
-                self.texts.append(word)
-
-    def load(self) -> Sample:
-        """Decode the picture (stored pixels, no EXIF turning). Raises DataError."""
-        image = cv2.imread(str(self.path), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
-        if image is None:
-            raise DataError(f"cannot decode {self.path}; replace it or take it out of the folder")
-        rgb = cv2.cvtColor(image, cv2.COLOR_BGR2RGB).astype(np.uint8, copy=False)
-        return Sample(rgb, list(self.polygons), list(self.texts), self.ignore.copy(), str(self.path))
-
-
-def parse_icdar_line(line: str, where: str) -> tuple[NDArray[np.float32], str]:
-    """`x1,y1,...,xn,yn,text` with n >= 3 points; the text may hold commas. Raises DataError.
-
-    The points are the longest run of numbers of even length, at most 8 numbers where the file has quadrilaterals:
-    a word such as "2" or "10,5" after four points stays a word.
-    """
-    fields = line.strip("\r\n\ufeff").split(",")
-    count = 0
-    while count < len(fields) - 1 and _is_number(fields[count]):
-        count += 1
-    count = 8 if 8 <= count <= 10 else count - count % 2
-    if count < 6:
-        raise DataError(f"{where}: expected x1,y1,...,xn,yn,text with at least 3 points, got {line[:60]!r}")
-    points = np.array([float(f) for f in fields[:count]], dtype=np.float32).reshape(-1, 2)
-    return points, ",".join(fields[count:])
-
-
-def _is_number(text: str) -> bool:
-    try:
-        return bool(np.isfinite(float(text)))
-    except ValueError:
-        return False
-
-
-def _list_items(config: FolderSourceConfig) -> list[Item]:
-    folder = Path(config.images)
-    if not folder.is_dir():
-        raise DataError(f"the image folder {folder} does not exist; check 'images' in the data section")
-    paths = sorted(p for p in folder.iterdir() if p.suffix.lower() in _SUFFIXES)
-    if config.gt is None:
-        items = [Item(path, None) for path in paths]
+def _list_photos(config: PhotosSourceConfig) -> list[AnnotatedImage]:
+    """The pictures that are there. Raises DataError where there are none, or annotations are malformed."""
+    if config.gt is not None:
+        found = read(config.gt, config.kind, images=config.images).images
+    elif config.images is not None:
+        found = [AnnotatedImage(path) for path in list_images(config.images, recursive=True)]
     else:
-        found = [(path, _labels_of(path, Path(config.gt))) for path in paths]
-        items = [Item(path, labels) for path, labels in found if labels is not None]
+        raise ConfigError("photos need 'gt' (their annotations), or 'images' with 'gt: null' (no text)")
+    items = [item for item in found if item.path.is_file()]
     if not items:
         raise DataError(
-            f"{folder} holds {len(paths)} pictures and none has a text file gt_NAME.txt or NAME.txt in {config.gt}; "
-            "check 'images' and 'gt'"
+            f"no picture is there for the {len(found)} annotated ones of {config.gt or config.images}; "
+            "check 'images' and 'gt' in the data section"
         )
     return items
-
-
-def _labels_of(path: Path, gt: Path) -> Path | None:
-    for name in (f"gt_{path.stem}.txt", f"{path.stem}.txt", f"{path.name}.txt"):
-        if (gt / name).is_file():
-            return gt / name
-    return None
 
 
 def _clear(sample: Sample, config: SourceConfig) -> Sample:
@@ -255,8 +196,3 @@ def _order(seed: int, round_: int, count: int) -> NDArray[np.int64]:
 def _page_seed(seed: int, index: int) -> int:
     """A seed for the renderer that no other (seed, index) is likely to share."""
     return int(np.random.SeedSequence((seed, index)).generate_state(1, np.uint64)[0] >> 1)
-
-
-def describe(config: SourceConfig) -> str:
-    """One line for logs."""
-    return json.dumps(config.model_dump(exclude_defaults=True), default=str)

@@ -103,7 +103,8 @@ class TrainConfig(PartConfig):
         keep: how many checkpoints are kept.
         log_seconds: time between two lines of progress where there is no terminal.
         log_steps: steps between two rows of metrics.csv.
-        skip_bad_steps: how many steps with a loss or gradient that is not finite are left out before the run stops.
+        skip_bad_steps: how many steps with a loss or gradient that is not finite are left out before the run
+            stops.
         half: export 16-bit weights.
         validation: looking at held-out samples.
     """
@@ -177,8 +178,11 @@ class TrainConfig(PartConfig):
 # What may differ between a checkpoint and the run that goes on from it: how long, how fast and how talkative
 # it is, but not what it learns from.
 MAY_CHANGE = frozenset(
-    "steps max_minutes schedule workers worker_nice prefetch worker_start threads checkpoint_minutes keep log_seconds "
-    "log_steps skip_bad_steps half validation accelerator init".split()
+    {
+        *("steps", "max_minutes", "schedule", "workers", "worker_nice", "prefetch", "worker_start"),
+        *("threads", "checkpoint_minutes", "keep", "log_seconds", "log_steps", "skip_bad_steps", "half"),
+        *("validation", "accelerator", "init"),
+    }
 )
 
 

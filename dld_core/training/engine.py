@@ -116,7 +116,8 @@ class Trainer:
         found = checkpoint.saved(self.out)
         if found and not resume:
             raise TrainingError(
-                f"{self.out} already holds a run; add --resume to go on with it, or choose another folder with --out"
+                f"{self.out} already holds a run; add --resume to go on with it, "
+                "or choose another folder with --out"
             )
         return found[-1] if found else None
 
@@ -239,7 +240,8 @@ class Trainer:
     def _step(self, data: Iterator[Batch]) -> TrainOutput | None:
         """One step; None when its losses were bad and it was left out."""
         config, fabric = self.config, self.fabric
-        # Randomness inside the model is a function of the step alone: nothing to save for an exact resumption.
+        # Randomness inside the model is a function of the step alone: an exact resumption needs no
+        # generator's state, of any rank or device.
         seed_everything(hash_seed(config.seed, self.step, fabric.global_rank))
         rate = learning_rate(config, self.step, self._shared(self._progress()))
         set_rate(self.optimizer, rate)
@@ -302,8 +304,8 @@ class Trainer:
             return
         saved = self.save()
         raise TrainingError(
-            f"the {what} of step {self.step} is not finite ({values}); its batch is in {path}, the weights before it "
-            f"in {saved}. Lower 'lr', or set 'skip_bad_steps' and go on with --resume"
+            f"the {what} of step {self.step} is not finite ({values}); its batch is in {path}, the weights "
+            f"before it in {saved}. Lower 'lr', or set 'skip_bad_steps' and go on with --resume"
         )
 
     # -- telling --------------------------------------------------------------------------------------------

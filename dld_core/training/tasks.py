@@ -14,7 +14,7 @@ from dld_core.types import Batch, RecognitionTrace, TrainOutput
 
 
 class Parcel:
-    """A batch that wrappers for many devices hand on untouched (they would copy a dataclass field by field)."""
+    """A batch that wrappers for many devices hand on as it is (they copy dataclasses field by field)."""
 
     __slots__ = ("batch",)
 

@@ -98,9 +98,13 @@ def _rename(source: Mapping[str, Tensor], rename: Mapping[str, str]) -> dict[str
 
 
 def export(
-    folder: Path, state: Mapping[str, Tensor], backend: str, options: Mapping[str, Any], about: Mapping[str, Any],
+    folder: Path,
+    state: Mapping[str, Tensor],
+    backend: str,
+    options: Mapping[str, Any],
+    about: Mapping[str, Any],
     half: bool = False,
-) -> Path:  # fmt: skip
+) -> Path:
     """Write model.safetensors and config.json; returns the weights' path.
 
     Args:
