@@ -4,12 +4,19 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
 
-from dld_core.data.formats.model import Dataset
+from dld_core.data.formats.model import AnnotatedWord, Dataset
 from dld_core.data.formats.problems import Problems
+
+MARKS = ("###", "#", "*", ".", "")
+"""What the formats put for the text of a don't-care word; nothing is lost when one becomes another."""
+_REMARKS = frozenset({"no_text", "davar.rectangle", "labelme.shape_type", "labelme.version"})
+"""Extras that say how something was written, so that another format loses nothing without them."""
+_DERIVED = (".bbox", ".area", ".img_dimensions", ".img_hash")  # follow from the polygon or the image
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,10 +53,12 @@ class Format(ABC):
     Attributes:
         name: what users type.
         summary: one line for listings.
+        image_folder: where, under the target, copied images belong ("" for beside the annotations).
     """
 
     name: ClassVar[str]
     summary: ClassVar[str]
+    image_folder: ClassVar[str] = "images"
 
     @abstractmethod
     def sniff(self, path: Path) -> float:
@@ -67,8 +76,49 @@ class Format(ABC):
         """
 
 
-def keep_extras(extra: dict[str, Any], kept: frozenset[str], losses: Losses, where: str) -> dict[str, Any]:
-    """The extras whose keys a format can hold; each of the others is a noted loss."""
-    for key in extra.keys() - kept:
-        losses.add(f"field '{key}'", where)
-    return {key: value for key, value in extra.items() if key in kept}
+def place_of(word: AnnotatedWord, source: Path | None) -> str:
+    """Where a word was read, for examples of losses."""
+    return f"{source}: {word.where}" if source else word.where
+
+
+def private(name: str, entry: Mapping[str, Any], known: frozenset[str]) -> dict[str, Any]:
+    """The keys of an entry that are not known, as extras "name.key", for the format to write them back."""
+    return {f"{name}.{key}": value for key, value in entry.items() if key not in known}
+
+
+def own_extras(
+    name: str, extra: Mapping[str, Any], shared: frozenset[str], losses: Losses, where: str
+) -> dict[str, Any]:
+    """The extras that format `name` can hold, under its own keys: its private ones and the shared ones.
+
+    Each of the others is a noted loss.
+    """
+    kept = {}
+    for key, value in extra.items():
+        if key.startswith(f"{name}."):
+            kept[key[len(name) + 1 :]] = value
+        elif key in shared:
+            kept[key] = value
+        elif key not in _REMARKS and not key.endswith(_DERIVED):
+            losses.add(f"field '{key}'", where)
+    return kept
+
+
+def marked_text(word: AnnotatedWord, marks: tuple[str, ...], losses: Losses, where: str) -> str:
+    """The text to write where a format tells don't-care words by their text alone.
+
+    Args:
+        word: the word.
+        marks: texts that mean don't-care in this format, the usual one first.
+        losses: notes the texts that give way to a mark, and texts that are taken for one.
+        where: the place of the word.
+    """
+    if not word.ignore:
+        if word.text in marks:
+            losses.add(f"words that read {word.text!r} became don't-care", where)
+        return word.text
+    if word.text in marks:
+        return word.text
+    if word.text not in MARKS:
+        losses.add("texts of don't-care words", where)
+    return marks[0]

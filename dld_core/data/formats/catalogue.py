@@ -13,12 +13,37 @@ from dld_core.errors import DataError, UnknownPartError
 
 FORMATS: dict[str, str] = {
     "icdar": "icdar:IcdarFormat",
+    "icdar13": "icdar13:Icdar13Format",
+    "icdar-mlt": "icdar_mlt:IcdarMltFormat",
+    "totaltext": "totaltext:TotalTextFormat",
+    "totaltext-mat": "totaltext_mat:TotalTextMatFormat",
+    "cocotext": "cocotext:CocoTextFormat",
+    "textocr": "textocr:TextOcrFormat",
+    "mmocr": "mmocr:MmocrFormat",
+    "davar": "davar:DavarFormat",
+    "doctr": "doctr:DoctrFormat",
+    "doctr-recognition": "doctr_recognition:DoctrRecognitionFormat",
+    "labelme": "labelme:LabelMeFormat",
+    "ppocrlabel": "ppocrlabel:PpocrLabelFormat",
 }
 """Name -> module and class, under dld_core.data.formats, imported on first use."""
+ALIASES: dict[str, str] = {
+    "icdar2015": "icdar",
+    "ic15": "icdar",
+    "icdar15": "icdar",
+    "icdar2013": "icdar13",
+    "ic13": "icdar13",
+    "mlt": "icdar-mlt",
+    "total-text": "totaltext",
+    "coco-text": "cocotext",
+    "doctr-detection": "doctr",
+    "ppocr": "ppocrlabel",
+}
 
 
 def get_format(name: str) -> Format:
-    """The format of that name. Raises UnknownPartError with the names there are."""
+    """The format of that name or alias. Raises UnknownPartError with the names there are."""
+    name = ALIASES.get(name.lower(), name.lower())
     if name not in FORMATS:
         near = difflib.get_close_matches(name, FORMATS, n=1)
         hint = f" Did you mean '{near[0]}'?" if near else ""

@@ -11,11 +11,11 @@ the file as a whole decides: see `guess_quads`.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar
 
-from dld_core.data.formats.base import Format, Losses, ReadOptions, keep_extras
+from dld_core.data.formats.base import Format, Losses, ReadOptions, marked_text, own_extras
 from dld_core.data.formats.coordinates import flat, is_number, is_numeric, parse_numbers, to_polygon
 from dld_core.data.formats.model import AnnotatedWord, Dataset
 from dld_core.data.formats.perfile import one_line, read_per_image, sniff_lines, write_per_image
@@ -37,23 +37,44 @@ def parse(text: str, file: Path | str, problems: Problems, points: int | None = 
         points: how many points every line has; None to tell from the file.
     """
     lines = split_lines(text)
-    if points is None and guess_quads(line for _, line in lines):
-        points = 4
+    if points is None:
+        points = 4 if guess_quads([line for _, line in lines]) else None
+        _warn_if_mixed([line for _, line in lines], points, file, problems)
     words = (_parse_line(line, points, file, f"line {number}", problems) for number, line in lines)
     return [word for word in words if word is not None]
 
 
-def guess_quads(lines: Iterable[str]) -> bool:
+def guess_quads(lines: Sequence[str]) -> bool:
     """Whether every line has exactly four points, judged from lines whose text does not look like a number.
 
     Such a line with 8 or 9 numbers in front (9: "12,rue Haute" after four points) speaks for quadrilaterals,
     one with 10 or more speaks against. Without either, lines of 9 or 10 numbers do: "x1,...,y4,1,500".
     """
-    counts = [(count_leading(fields), len(fields)) for fields in (line.split(",") for line in lines)]
-    clear = [leading for leading, total in counts if 8 <= leading < total]
+    clear = _clear_counts(lines)
     if clear:
         return all(leading in (8, 9) for leading in clear)
+    counts = [(count_leading(fields), len(fields)) for fields in map(_fields, lines)]
     return all(total in (9, 10) for leading, total in counts if leading == total and total > 8)
+
+
+def _clear_counts(lines: Sequence[str]) -> list[int]:
+    """How many numbers begin each line whose text does not look like a number."""
+    counts = [(count_leading(fields), len(fields)) for fields in map(_fields, lines)]
+    return [leading for leading, total in counts if 8 <= leading < total]
+
+
+def _fields(line: str) -> list[str]:
+    return _SEPARATOR.split(line, maxsplit=1)[0].split(",")
+
+
+def _warn_if_mixed(lines: Sequence[str], points: int | None, file: Path | str, problems: Problems) -> None:
+    """Where lines of four and of more points stand together, a text that begins with numbers is ambiguous."""
+    clear = [] if points else _clear_counts(lines)
+    quads = sum(count in (8, 9) for count in clear)
+    if 0 < quads < len(clear):
+        message = f"{quads} lines have four points and {len(clear) - quads} begin with more numbers"
+        fix = "if the numbers belong to the texts, say so: --points 4"
+        problems.info("mixed-points", file, "", message, fix)
 
 
 def count_leading(fields: list[str]) -> int:
@@ -152,19 +173,9 @@ def _parse_file(text: str, file: Path, problems: Problems, options: ReadOptions)
 
 
 def _format_word(word: AnnotatedWord, losses: Losses, where: str) -> str:
-    extra = keep_extras(word.extra, frozenset({"no_text"}), losses, where)
+    own_extras("icdar", word.extra, frozenset(), losses, where)
     coordinates = ",".join(str(value) for value in flat(word.polygon))
-    if extra.get("no_text"):
+    if word.extra.get("no_text"):
         return coordinates
-    return f"{coordinates},{quote_if_needed(dont_care_text(word, losses, where))}"
-
-
-def dont_care_text(word: AnnotatedWord, losses: Losses, where: str) -> str:
-    """The text of a line: "###" for don't-care, else the transcription on one line."""
-    if word.ignore:
-        if word.text not in ("", DONT_CARE):
-            losses.add("texts of don't-care words", where)
-        return DONT_CARE
-    if word.text == DONT_CARE:
-        losses.add("words that read '###' became don't-care", where)
-    return one_line(word.text, losses, where)
+    text = one_line(marked_text(word, (DONT_CARE,), losses, where), losses, where)
+    return f"{coordinates},{quote_if_needed(text)}"

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dld_core.errors import DataError, ImageError
+from dld_core.errors import DataError
 from dld_core.types import Sample
 
 
@@ -111,7 +111,9 @@ def load_sample(annotated: AnnotatedImage) -> Sample:
         ImageError: the image is absent or cannot be read.
         DataError: the image's size is not the one that the annotations state.
     """
-    image = _open_raw(annotated.path)
+    from dld_core.imaging import open_image
+
+    image = open_image(annotated.path, exif=False)
     height, width = image.shape[:2]
     if (annotated.width or width, annotated.height or height) != (width, height):
         raise DataError(
@@ -126,15 +128,3 @@ def load_sample(annotated: AnnotatedImage) -> Sample:
         ignore=np.array([word.ignore or not word.text.strip() for word in words], dtype=np.bool_),
         name=str(annotated.path),
     )
-
-
-def _open_raw(path: Path) -> NDArray[np.uint8]:
-    from PIL import Image
-
-    try:
-        with Image.open(path) as image:
-            return np.ascontiguousarray(image.convert("RGB"), dtype=np.uint8)
-    except FileNotFoundError:
-        raise ImageError(f"there is no image {path}; check the path or pass the folder of images") from None
-    except (OSError, ValueError, SyntaxError) as error:
-        raise ImageError(f"cannot read the image {path}: {error}; replace the file") from None

@@ -9,12 +9,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from dld_core.data.formats.problems import Problems
+from dld_core.image_files import IMAGE_SUFFIXES
 
-_COMMON = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".gif")
-_RARE = (".tif", ".tiff", ".ppm", ".pgm", ".pbm", ".pnm", ".jp2", ".avif")
-IMAGE_SUFFIXES = frozenset((*_COMMON, *_RARE))
 IMAGE_FOLDERS = ("images", "imgs", "img", "image", "jpegimages")
 LABEL_FOLDERS = ("gt", "gts", "labels", "label", "annotations", "annotation", "ann", "txt", "groundtruth")
+NOT_LABELS = frozenset({"conversion-report.json"})
 _PREFIX = re.compile(r"^(?:poly_gt_|rect_gt_|gt_|res_)", re.IGNORECASE)
 
 
@@ -54,12 +53,16 @@ def subfolder(root: Path, names: Sequence[str]) -> Path | None:
 def image_folder(path: Path, images: Path | None = None) -> Path:
     """The folder to look for images in, given what the user named as annotations (a file or folder).
 
-    `images` wins; then a subfolder or sibling called images, imgs...; then the folder itself.
+    `images` wins; then a subfolder called images, imgs...; then the folder itself if it has images; then a
+    sibling called images, imgs...
     """
     if images is not None:
         return images
     folder = path if path.is_dir() else path.parent
-    return subfolder(folder, IMAGE_FOLDERS) or subfolder(folder.parent, IMAGE_FOLDERS) or folder
+    inner = subfolder(folder, IMAGE_FOLDERS)
+    if inner is not None or (folder.is_dir() and any(map(is_image, folder.iterdir()))):
+        return inner or folder
+    return subfolder(folder.parent, IMAGE_FOLDERS) or folder
 
 
 def label_files(path: Path, suffix: str) -> list[Path]:
@@ -74,8 +77,9 @@ def label_files(path: Path, suffix: str) -> list[Path]:
 
 
 def _with_suffix(paths: Iterable[Path], suffix: str) -> list[Path]:
-    wanted = (p for p in paths if p.suffix.lower() == suffix and not p.name.startswith("."))
-    return sorted((p for p in wanted if p.is_file()), key=lambda p: natural_key(p.as_posix()))
+    named = (p for p in paths if p.suffix.lower() == suffix and p.name not in NOT_LABELS)
+    found = (p for p in named if not p.name.startswith(".") and p.is_file())
+    return sorted(found, key=lambda p: natural_key(p.as_posix()))
 
 
 @dataclass(slots=True)
@@ -123,3 +127,40 @@ def _choose(label: Path, candidates: list[Path], problems: Problems) -> Path | N
         message = f"several images fit this file ({names}); {image.name} is taken"
         problems.warning("ambiguous-image", label, "", message, "keep one of them or rename the others")
     return image
+
+
+def safe_name(name: str) -> Path:
+    """An image's name as a relative path that stays inside the folder it is joined to."""
+    parts = name.replace("\\", "/").split("/")
+    kept = [part for part in parts if part not in ("", ".", "..") and not part.endswith(":")]
+    return Path(*kept) if kept else Path("unnamed")
+
+
+class ImageFinder:
+    """Where the image is that an annotation file names, whatever folder its names count from."""
+
+    def __init__(self, path: Path, images: Path | None = None) -> None:
+        """`path` is the annotation file or folder, `images` the folder of images the user named."""
+        folder = path if path.is_dir() else path.parent
+        near = [image_folder(path), folder, folder.parent]
+        self.folders = [images] if images is not None else list(dict.fromkeys(near))
+
+    def find(self, name: str) -> Path:
+        """The image; where none exists, the place it is first expected at.
+
+        Leading folders of the name are dropped one by one ("Images/train/img1.jpg" may lie in a folder
+        that holds train/img1.jpg, or img1.jpg).
+        """
+        parts = name.replace("\\", "/").split("/")
+        for folder in self.folders:
+            for start in range(len(parts)):
+                candidate = folder / "/".join(parts[start:])
+                if candidate.is_file():
+                    return candidate
+        return self.folders[0] / "/".join(parts)
+
+    def unlabelled(self, found: Iterable[Path]) -> list[Path]:
+        """The images of the first folder that are not among those found."""
+        folder = self.folders[0]
+        known = {path.resolve() for path in found}
+        return [p for p in list_images(folder) if p.resolve() not in known] if folder.is_dir() else []

@@ -1,15 +1,23 @@
-"""What formats with one text file per image share: finding, pairing, reading and writing the files."""
+"""What formats with one file per image share: finding, pairing, reading and writing the files."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 
-from dld_core.data.formats.base import Losses, ReadOptions
+from dld_core.data.formats.base import Losses, ReadOptions, place_of
 from dld_core.data.formats.model import AnnotatedImage, AnnotatedWord, Dataset
-from dld_core.data.formats.pairing import image_folder, label_files, label_stem, list_images, pair
+from dld_core.data.formats.pairing import (
+    image_folder,
+    is_image,
+    label_files,
+    label_stem,
+    list_images,
+    pair,
+    safe_name,
+)
 from dld_core.data.formats.problems import Problems
 from dld_core.data.formats.textfile import decode, read_text, split_lines
 
@@ -20,30 +28,44 @@ _NOT_LABELS = re.compile(r"(readme|licen[cs]e|lexicon|.*vocabulary|classes)", re
 _LINE_BREAK = re.compile(r"\r\n|\n|\r")
 
 
-def annotation_files(path: Path, suffix: str = ".txt") -> list[Path]:
-    """The annotation files that a path means, without readme, licence and lexicon files."""
-    files = label_files(path, suffix)
+def annotation_files(path: Path) -> list[Path]:
+    """The txt files that a path means, without readme, licence and lexicon files."""
+    files = label_files(path, ".txt")
     return [f for f in files if f == path or not _NOT_LABELS.match(f.stem)]
 
 
 def read_per_image(
     name: str, path: Path, problems: Problems, options: ReadOptions, parse_file: ParseFile
 ) -> Dataset:
-    """Read one annotation file per image and pair each with its image."""
+    """Read one txt file per image and pair each with its image."""
+
+    def words_of(file: Path) -> list[AnnotatedWord]:
+        text = read_text(file, problems, encoding=options.encoding)
+        return [] if text is None else parse_file(text, file, problems, options)
+
+    return per_image_dataset(name, path, annotation_files(path), problems, options, words_of)
+
+
+def per_image_dataset(
+    name: str,
+    path: Path,
+    files: Sequence[Path],
+    problems: Problems,
+    options: ReadOptions,
+    words_of: Callable[[Path], list[AnnotatedWord]],
+) -> Dataset:
+    """Pair annotation files with images and read each with `words_of`."""
     dataset = Dataset(name, path)
-    files = annotation_files(path)
     if not files:
         fix = "give the folder that holds them, or another --format"
-        problems.error("no-annotations", path, "", f"there is no .txt file for the format {name}", fix)
+        problems.error("no-annotations", path, "", f"there is no file of the format {name}", fix)
     folder = image_folder(path, options.images)
     pairing = pair(files, list_images(folder) if folder.is_dir() else [], problems)
     dataset.unlabelled = pairing.unlabelled if path.is_dir() else []
     for file, image in pairing.pairs:
-        text = read_text(file, problems, encoding=options.encoding)
-        words = [] if text is None else parse_file(text, file, problems, options)
         if image is None:
             dataset.unpaired.append(file)
-        dataset.images.append(_annotated(image, folder, file, words))
+        dataset.images.append(_annotated(image, folder, file, words_of(file)))
     return dataset
 
 
@@ -63,7 +85,7 @@ def sniff_lines(path: Path, fits: Callable[[str], bool]) -> float:
 
 
 def _beginning(file: Path) -> str:
-    if file.suffix.lower() != ".txt":
+    if file.suffix.lower() != ".txt" or not file.is_file():
         return ""
     try:
         with file.open("rb") as stream:
@@ -73,23 +95,41 @@ def _beginning(file: Path) -> str:
     return decode(data, file, Problems(), encoding="utf-8") or ""
 
 
+def target_files(
+    dataset: Dataset, target: Path, pattern: str, losses: Losses
+) -> Iterator[tuple[AnnotatedImage, Path]]:
+    """Each image and the file to write for it (folders made), `pattern` filled with its stem.
+
+    Of images whose files would be one and the same, the first is kept; the others are noted losses.
+    """
+    target.mkdir(parents=True, exist_ok=True)
+    seen: set[Path] = set()
+    for image in dataset.images:
+        name = without_suffix(safe_name(image.name))
+        file = target / name.parent / pattern.format(name.name)
+        if file in seen:
+            losses.add("images left out: another of the same stem was written", image.name)
+            continue
+        seen.add(file)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        yield image, file
+
+
 def write_per_image(
     dataset: Dataset, target: Path, pattern: str, losses: Losses, format_word: FormatWord
 ) -> list[Path]:
-    """Write one UTF-8 file per image, `pattern` filled with the image's name less its suffix."""
-    target.mkdir(parents=True, exist_ok=True)
-    written: dict[Path, str] = {}
-    for image in dataset.images:
-        name = Path(image.name).with_suffix("")
-        file = target / name.parent / pattern.format(name.name)
-        if file in written:
-            losses.add("images left out: another of the same stem was written", image.name)
-            continue
-        lines = [format_word(word, losses, f"{image.source}: {word.where}") for word in image.words]
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8", newline="\n")
-        written[file] = image.name
-    return list(written)
+    """Write one UTF-8 file per image, one line per word."""
+    written = []
+    for image, file in target_files(dataset, target, pattern, losses):
+        lines = [format_word(word, losses, place_of(word, image.source)) for word in image.words]
+        file.write_bytes("".join(f"{line}\n" for line in lines).encode("utf-8", "replace"))
+        written.append(file)
+    return written
+
+
+def without_suffix(name: Path) -> Path:
+    """The name less the suffix of an image (a dot in a name without one stays: "receipt.12")."""
+    return name.with_suffix("") if is_image(name) else name
 
 
 def one_line(text: str, losses: Losses, where: str) -> str:
