@@ -1,4 +1,4 @@
-"""Small draws from a numpy generator, cheaper than `Generator.choice` and always explicit about the generator."""
+"""Small draws from a numpy generator: cheaper than `Generator.choice`, the generator always explicit."""
 
 from __future__ import annotations
 

@@ -11,10 +11,13 @@ from numpy.random import Generator
 from dld_core.data.synth.config import SynthConfig
 from dld_core.data.synth.dice import Weighted, chance, integer, log_uniform, pick, uniform
 from dld_core.data.synth.fonts import Face, FontBook
+from dld_core.data.synth.foreign import ForeignBook
 from dld_core.data.synth.glyphs import Inked, Line, ink_line, stack
 from dld_core.data.synth.text import TextSource
 from dld_core.data.synth.warp import Arc, Bend, Geometry, Wave, camera_view
 
+UNREADABLE = "###"
+_TINY_RATE = 0.04
 _SHAPES = Weighted([("word", 36), ("line", 36), ("block", 28)])
 
 
@@ -27,12 +30,14 @@ class Group:
         geometry: canvas to page, centred on (0, 0).
         height: letter height on the canvas, pixels.
         plate: whether a sign board belongs behind.
+        ignore: whether its words are don't-care.
     """
 
     ink: Inked
     geometry: Geometry
     height: float
     plate: bool
+    ignore: bool = False
 
 
 def supersampling(height: float) -> float:
@@ -43,13 +48,18 @@ def supersampling(height: float) -> float:
 class GroupMaker:
     """Draws groups."""
 
-    def __init__(self, config: SynthConfig, fonts: FontBook, source: TextSource) -> None:
+    def __init__(
+        self, config: SynthConfig, fonts: FontBook, source: TextSource, foreign: ForeignBook | None = None
+    ) -> None:
         self.config, self.fonts, self.source = config, fonts, source
+        self.foreign = foreign if foreign and foreign.scripts else None
 
     def group(self, rng: Generator, most: int, tilt: float) -> Group:
-        """A scattered word, line or sign of at most `most` words; `tilt` is the page's common roll (radians)."""
+        """A scattered word, line or sign of at most `most` words; `tilt` is the page's roll in radians."""
         shape = _SHAPES.draw(rng) if most > 1 else "word"
         height = log_uniform(rng, *self.config.size_range, bias=self.config.small_bias)
+        if chance(rng, _TINY_RATE):
+            height = uniform(rng, 3.0, 7.0)
         counts = {"word": [1], "line": [integer(rng, 2, 4)]}.get(shape) or self._block_counts(rng)
         lines = self._lines(rng, _limit(counts, most), height * supersampling(height))
         plate = chance(rng, self.config.plate_rate * (1.3 if shape == "block" else 1.0))
@@ -57,18 +67,34 @@ class GroupMaker:
         return self._finish(rng, lines, height, plate=plate, bend=bend, tilt=tilt)
 
     def document(self, rng: Generator, most: int) -> Group:
-        """A poster, page or screen: many lines, headline first, on one board or straight on the background."""
+        """A poster, page or screen: many lines, headline first, on one board or straight on the page."""
         height = log_uniform(rng, self.config.size_range[0], min(40.0, self.config.size_range[1]), bias=1.8)
         per_line = integer(rng, 2, 6)
         counts = [integer(rng, max(1, per_line - 2), per_line) for _ in range(max(2, most // per_line))]
         lines = self._lines(rng, _limit(counts, most), height * supersampling(height), document=True)
         return self._finish(rng, lines, height, plate=chance(rng, 0.8), bend=False, tilt=0.0, calm=True)
 
+    def foreign_group(self, rng: Generator, tilt: float) -> Group | None:
+        """Don't-care words in another script, or None where no font of this system has one."""
+        if self.foreign is None:
+            return None
+        height = log_uniform(rng, *self.config.size_range, bias=self.config.small_bias)
+        lines = []
+        for _ in range(integer(rng, 1, 3)):
+            face, words = self.foreign.words(rng, integer(rng, 1, 3))
+            lines.append(Line(words, face, height * supersampling(height)))
+        group = self._finish(rng, lines, height, plate=chance(rng, 0.5), bend=False, tilt=tilt)
+        group.ink.texts = [UNREADABLE] * len(group.ink.texts)
+        group.ignore = True
+        return group
+
     def single(self, rng: Generator, height: float) -> Group:
         """One word alone, slightly turned: the tile of a mosaic."""
         lines = self._lines(rng, [1], height * supersampling(height))
         bend = chance(rng, self.config.curved_rate)
-        return self._finish(rng, lines, height, plate=False, bend=bend, tilt=0.0, calm=not chance(rng, 0.15))
+        return self._finish(
+            rng, lines, height, plate=False, bend=bend, tilt=0.0, calm=not chance(rng, 0.15), tight=True
+        )
 
     def _block_counts(self, rng: Generator) -> list[int]:
         most = integer(rng, 1, 5)
@@ -111,10 +137,12 @@ class GroupMaker:
         bend: bool,
         tilt: float,
         calm: bool = False,
+        tight: bool = False,
     ) -> Group:
         scale = supersampling(height)
         canvas_height = height * scale
-        pad = max(3, round(canvas_height * (uniform(rng, 0.25, 1.0) if plate else 0.5)))
+        margin = uniform(rng, 0.25, 1.0) if plate else uniform(rng, 0.15, 0.4) if tight else 0.5
+        pad = max(3, round(canvas_height * margin))
         leading = canvas_height * uniform(rng, 0.25, 0.9)
         ink = stack([ink_line(line) for line in lines], leading, pick(rng, (0.0, 0.5, 0.5, 1.0)), pad)
         size = (ink.mask.shape[1], ink.mask.shape[0])

@@ -49,7 +49,7 @@ def word_polygon(rng: Generator, geometry: Geometry, box: tuple[float, float, fl
 
 
 def side_height(polygon: Points) -> float:
-    """Height of a word: mean distance between upper and lower points, or between its long sides if smaller."""
+    """Height of a word: mean distance of upper and lower points, or of its long sides if smaller."""
     half = len(polygon) // 2
     across = np.linalg.norm(polygon[:half] - polygon[half:][::-1], axis=1).mean()
     along = np.linalg.norm(np.diff(polygon[:half], axis=0), axis=1).sum()

@@ -1,4 +1,4 @@
-"""Pages densely tiled with single words, each on a patch of its own: most words per second for a recogniser."""
+"""Pages densely tiled with single words, each on its own patch: most words per second for a recogniser."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 
 from dld_core.data.synth import textures
+from dld_core.data.synth.compose import paint
 from dld_core.data.synth.dice import chance, integer, log_uniform, uniform
-from dld_core.data.synth.labels import Placed, word_polygon
-from dld_core.data.synth.style import colourise, contrast, draw_style, plate_colour
+from dld_core.data.synth.labels import Placed
+from dld_core.data.synth.style import plate_colour
 from dld_core.data.synth.warp import Geometry, camera_view
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ def _fill_row(
     """Put tiles side by side onto the skyline (how far each column is filled), in place."""
     height, width = image.shape[:2]
     smallest, _ = renderer.config.mosaic_range
-    letter = log_uniform(rng, *renderer.config.mosaic_range, bias=1.2)
+    letter = log_uniform(rng, *renderer.config.mosaic_range, bias=1.7)
     x = 0
     while x < width - _LEAST:
         room = height - int(skyline[x : x + 4 * _LEAST].max())
@@ -89,22 +90,7 @@ def _drawn_tile(
     tile = _patch(renderer, rng, size, photo)
     if not group.ink.boxes:
         return tile, []
-    mean, spread = cv2.meanStdDev(tile)
-    behind, busy = np.asarray(mean[:, 0], np.float32), float(spread.mean())
-    style = draw_style(rng, behind, busy, group.height)
-    rgb, alpha = colourise(rng, group.ink.mask, style, None)
-    from dld_core.data.synth.page import blend
-
-    blend(tile, geometry, rgb, alpha)
-    clear = (
-        contrast(style.fill, behind)
-        * style.opacity
-        / (1.0 + (0.0 if style.outline or style.shadow else busy / 60.0))
-    )
-    if style.outline:
-        clear = max(clear, contrast(style.outline[0], behind if style.hollow else style.fill))
-    polygon = word_polygon(rng, geometry, group.ink.boxes[0])
-    return tile, [Placed(group.ink.texts[0], polygon, clear)]
+    return tile, paint(rng, tile, group, geometry)
 
 
 def _centred(geometry: Geometry, scale: float) -> tuple[Geometry, tuple[int, int]]:

@@ -7,41 +7,27 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
-import cv2
 import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
 from dld_core.data.synth import textures
 from dld_core.data.synth.clutter import draw_clutter, draw_occluder
+from dld_core.data.synth.compose import paint
 from dld_core.data.synth.config import SynthConfig
 from dld_core.data.synth.degrade import Damage, degrade
 from dld_core.data.synth.dice import chance, generator, integer
-from dld_core.data.synth.fonts import FontBook
+from dld_core.data.synth.fonts import FontBook, system_folders
+from dld_core.data.synth.foreign import ForeignBook
 from dld_core.data.synth.group import Group, GroupMaker
-from dld_core.data.synth.labels import Placed, finish_labels, word_polygon
+from dld_core.data.synth.labels import Placed, finish_labels
 from dld_core.data.synth.photos import CropBank, PhotoBank
 from dld_core.data.synth.placing import Ground
-from dld_core.data.synth.style import colourise, contrast, draw_style, plate_canvas, plate_colour
 from dld_core.data.synth.text import TextSource
-from dld_core.data.synth.warp import Geometry
 from dld_core.types import Sample
 
 Image = NDArray[np.uint8]
 _MOST_FAILURES = 12
-
-
-def blend(image: Image, geometry: Geometry, rgb: Image, alpha: Image) -> None:
-    """Put a canvas onto the page, in place."""
-    window = geometry.window((image.shape[0], image.shape[1]))
-    if window is None:
-        return
-    colour, cover = geometry.warp(rgb, alpha, window)
-    left, top, right, bottom = window
-    part = image[top:bottom, left:right]
-    weight = cv2.cvtColor(cover, cv2.COLOR_GRAY2RGB)
-    behind = cv2.multiply(part, cv2.bitwise_not(weight), scale=1 / 255)
-    part[:] = cv2.add(behind, cv2.multiply(colour, weight, scale=1 / 255))
 
 
 @dataclass(slots=True)
@@ -65,10 +51,12 @@ class PageRenderer:
 
     def __init__(self, config: SynthConfig | None = None) -> None:
         self.config = config or SynthConfig()
-        self.fonts = FontBook(self.config.fonts, self.config.system_fonts)
-        self.photos = PhotoBank(self.config.backgrounds) if self.config.backgrounds else None
-        self.crops = CropBank(self.config.word_crops) if self.config.word_crops else None
-        self.maker = GroupMaker(self.config, self.fonts, TextSource(self.config.vocabulary))
+        self.fonts = _font_book(self.config.fonts, self.config.system_fonts)
+        self.photos = _photo_bank(self.config.backgrounds) if self.config.backgrounds else None
+        self.crops = _crop_bank(self.config.word_crops) if self.config.word_crops else None
+        wild = self.config.foreign_rate > 0 and self.config.system_fonts and self.config.fonts is None
+        foreign = _foreign_book() if wild else None
+        self.maker = GroupMaker(self.config, self.fonts, TextSource(self.config.vocabulary), foreign)
 
     def page(self, seed: int) -> Sample:
         """The page of a seed (>= 0). The same seed, config and fonts give the same bytes."""
@@ -109,6 +97,11 @@ class PageRenderer:
         tilt = math.radians(float(rng.normal(0, 4))) if chance(rng, 0.5) else 0.0
         if wanted >= 4 and chance(rng, self.config.document_rate):
             self._place(rng, draft, self.maker.document(rng, integer(rng, wanted // 2, wanted)))
+        if chance(rng, self.config.foreign_rate):
+            for _ in range(integer(rng, 1, 4)):
+                group = self.maker.foreign_group(rng, tilt)
+                if group is not None:
+                    self._place(rng, draft, group)
         failures = 0
         while len(draft.words) < wanted and failures < _MOST_FAILURES:
             group = self.maker.group(rng, wanted - len(draft.words), tilt)
@@ -116,28 +109,23 @@ class PageRenderer:
         return image, draft.words
 
     def _place(self, rng: Generator, draft: Draft, group: Group) -> bool:
-        """Find room, colour the group for what is behind it, paint it, note its words."""
+        """Find room for the group, paint it there and note its words."""
         geometry = draft.ground.fit(rng, group.geometry)
         if geometry is None or not group.ink.boxes:
             return False
-        behind, busy = draft.ground.look(draft.image, geometry)
-        plate = None
-        if group.plate:
-            board = plate_colour(rng, behind)
-            plate = plate_canvas(rng, (geometry.size[1], geometry.size[0]), board)
-            behind, busy = board, 4.0
-        style = draw_style(rng, behind, busy, group.height)
-        rgb, alpha = colourise(rng, group.ink.mask, style, plate)
-        blend(draft.image, geometry, rgb, alpha)
-        seen = contrast(style.fill, behind) * style.opacity
-        if style.outline:
-            seen = max(seen, contrast(style.outline[0], behind if style.hollow else style.fill))
-        clear = seen / (1.0 + (0.0 if style.outline or style.shadow else busy / 60.0))
-        draft.words += [
-            Placed(text, word_polygon(rng, geometry, box), clear)
-            for text, box in zip(group.ink.texts, group.ink.boxes, strict=True)
-        ]
+        draft.words += paint(rng, draft.image, group, geometry)
         return True
+
+
+# Renderers of one process share what they load: a training run has one renderer per image size.
+_font_book = lru_cache(maxsize=4)(FontBook)
+_photo_bank = lru_cache(maxsize=4)(PhotoBank)
+_crop_bank = lru_cache(maxsize=4)(CropBank)
+
+
+@lru_cache(maxsize=1)
+def _foreign_book() -> ForeignBook:
+    return ForeignBook(system_folders())
 
 
 @lru_cache(maxsize=4)

@@ -1,4 +1,4 @@
-"""The user's own pictures: photos to render on, and real word crops for mosaics. Decoded once, kept in memory."""
+"""The user's own pictures: photos to render on, real word crops for mosaics. Decoded once, then kept."""
 
 from __future__ import annotations
 

@@ -10,7 +10,6 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 
 from dld_core.data.synth.dice import chance, uniform
-from dld_core.data.synth.textures import Colour
 from dld_core.data.synth.warp import Geometry
 
 _CELL = 4
@@ -43,7 +42,7 @@ class Ground:
         self._busy = cv2.blur(edges, (9, 9))
 
     def fit(self, rng: Generator, geometry: Geometry) -> Geometry | None:
-        """The geometry moved to a free place (shrunk when larger than the page), or None where none was found.
+        """The geometry moved to a free place (shrunk if larger than the page), or None where none was found.
 
         Among a few free places the calmest background wins, as signs hang on walls; at times any will do, and
         at times the group may hang over the border of the page.
@@ -89,13 +88,3 @@ class Ground:
         bottom, right = self._taken.shape[0] - row, self._taken.shape[1] - column
         seen = np.ascontiguousarray(mask[top - row : max(0, bottom), left - column : max(0, right)])
         return (slice(top, top + seen.shape[0]), slice(left, left + seen.shape[1])), seen
-
-    def look(self, image: NDArray[np.uint8], geometry: Geometry) -> tuple[Colour, float]:
-        """Mean colour behind a canvas and the standard deviation of brightness there."""
-        window = geometry.window(self.size)
-        if window is None:
-            return np.full(3, 128, np.float32), 0.0
-        left, top, right, bottom = window
-        part = image[top:bottom:2, left:right:2]
-        mean, spread = cv2.meanStdDev(part)
-        return np.asarray(mean[:, 0], np.float32), float(spread.mean())

@@ -19,8 +19,9 @@ _LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 _SIGN_COLOURS = tuple(
     np.array(c, np.float32)
     for c in (
-        (245, 245, 242), (250, 250, 250), (235, 232, 222), (20, 20, 22), (30, 60, 130), (0, 90, 60), (190, 25, 30),
-        (245, 200, 30), (230, 110, 30), (90, 20, 30), (60, 60, 65), (215, 215, 215), (15, 40, 80), (120, 80, 50),
+        (245, 245, 242), (250, 250, 250), (235, 232, 222), (20, 20, 22), (30, 60, 130), (0, 90, 60),
+        (190, 25, 30), (245, 200, 30), (230, 110, 30), (90, 20, 30), (60, 60, 65), (215, 215, 215),
+        (15, 40, 80), (120, 80, 50),
     )
 )  # fmt: skip
 _CONTRAST = Weighted([("strong", 62), ("fair", 28), ("weak", 10)])
@@ -88,7 +89,7 @@ class Style:
 
 
 def draw_style(rng: Generator, behind: Colour, busy: float, height: float) -> Style:
-    """A style readable on `behind` (mean colour) of standard deviation `busy`, for letters this high (pixels)."""
+    """A style readable on `behind` (mean colour) of deviation `busy`, for letters this high (pixels)."""
     fill = text_colour(rng, behind)
     help_needed = busy > 35
     outline = shadow = None
@@ -111,6 +112,15 @@ def draw_style(rng: Generator, behind: Colour, busy: float, height: float) -> St
         wear=uniform(rng, 0.1, 0.35) if height > 14 and chance(rng, 0.07) else 0.0,
         dots=integer(rng, 3, 5) if height > 24 and chance(rng, 0.03) else 0,
     )
+
+
+def legibility(style: Style, behind: Colour, busy: float) -> float:
+    """How clearly words of this style stand out from what is behind them, in grey levels."""
+    if style.outline:
+        edge = contrast(style.outline[0], behind if style.hollow else style.fill)
+        return max(edge, contrast(style.fill, behind) * style.opacity)
+    calm = 1.0 if style.shadow else 1.0 + busy / 60.0
+    return contrast(style.fill, behind) * style.opacity / calm
 
 
 def lay(rgb: Image, alpha: Image, tone: Colour | NDArray[np.float32], mask: Image) -> None:
@@ -183,7 +193,7 @@ def colourise(
 
 
 def plate_canvas(rng: Generator, size: tuple[int, int], tone: Colour) -> tuple[Image, Image]:
-    """An empty sign board on a canvas (height, width): colour and alpha, with border, bevel, light and grain."""
+    """An empty sign board on a canvas (height, width): colour and alpha, with border, light and grain."""
     height, width = size
     rgb = np.empty((height, width, 3), np.uint8)
     rgb[:] = tone

@@ -39,7 +39,7 @@ def rgb(value: Colour) -> tuple[int, int, int]:
 
 @cache
 def grain(coloured: bool) -> NDArray[np.int16]:
-    """A fixed tile of unit Gaussian noise times 64, int16 [1024, 1024, 3]: fresh noise would cost too much."""
+    """A fixed tile of unit Gaussian noise times 64, int16 [1024, 1024, 3]: fresh noise costs too much."""
     fixed = Generator(PCG64(20_220_706))
     noise = fixed.standard_normal((1024, 1024, 3 if coloured else 1)) * 64
     return np.ascontiguousarray(np.broadcast_to(np.clip(noise, -256, 256), (1024, 1024, 3)), np.int16)
