@@ -82,6 +82,19 @@ def read_texts(source: str | Path, what: str, problems: Problems) -> list[TextFi
     return list(files.values())
 
 
+def read_text(path: Path, problems: Problems) -> str:
+    """One file's text; an empty string and a problem where it is none."""
+    try:
+        size = path.stat().st_size
+        data = path.read_bytes() if size <= LARGEST_FILE else None
+    except OSError as error:
+        raise DataError(f"cannot read {path}: {error.strerror}; check the path") from None
+    if data is None:
+        problems.add(str(path), None, _too_large(size))
+        return ""
+    return _decode(data, str(path), problems) or ""
+
+
 def natural(name: str) -> list[tuple[int, str]]:
     """A sorting key that puts img_2 before img_10."""
     return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"([0-9]+)", name)]

@@ -29,7 +29,8 @@ def common_areas(subject: Floats, window: Floats) -> Floats:
 
 def _signed_area(ring: Floats) -> Floats:
     x, y = ring[..., 0], ring[..., 1]
-    return np.sum(x * np.roll(y, -1, axis=1) - np.roll(x, -1, axis=1) * y, axis=1) / 2
+    area: Floats = np.sum(x * np.roll(y, -1, axis=1) - np.roll(x, -1, axis=1) * y, axis=1) / 2
+    return area
 
 
 def _cut(

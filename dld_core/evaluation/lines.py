@@ -28,30 +28,21 @@ _ONE_NUMBER = re.compile(_NUMBER)
 _QUOTED = re.compile(r'\s*"(.*)"\s*')
 # A set is one of longer polygons when this share of its lines has ten leading numbers, or one has twelve.
 _POLYGON_SHARE = 0.05
+_EMPTY = ("", "")
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One line, cut where the last field begins or the first that is no number.
+# A line, cut where the last field begins or the first that is no number: the numbers before that, each with
+# its comma, and what follows. Plain tuples, because a data set has very many lines.
+Row = tuple[str, str]
 
-    Attributes:
-        line: its number in the file, from 1.
-        numbers: the numbers before that, each with its comma.
-        rest: what follows.
-    """
 
-    line: int
-    numbers: str
-    rest: str
+def _leading(row: Row) -> int:
+    return row[0].count(",")
 
-    @property
-    def leading(self) -> int:
-        return self.numbers.count(",")
 
-    @property
-    def textless(self) -> bool:
-        """Whether the line can be read as coordinates and nothing else."""
-        return self.leading % 2 == 1 and _ONE_NUMBER.fullmatch(self.rest) is not None
+def _only_coordinates(row: Row) -> bool:
+    """Whether a line can be read as coordinates and nothing else."""
+    return _leading(row) % 2 == 1 and _ONE_NUMBER.fullmatch(row[1]) is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,17 +62,18 @@ class LineFormat:
     @classmethod
     def of(cls, rows: Sequence[Row], layout: Layout = "auto", scored: bool = False) -> LineFormat:
         """The format that fits a whole set; `layout` other than "auto" is taken as given."""
-        textless = bool(rows) and not scored and all(row.textless for row in rows)
-        leading = [row.leading - scored + textless for row in rows]
+        filled = [row for row in rows if row != _EMPTY]
+        textless = bool(filled) and not scored and all(_only_coordinates(row) for row in filled)
         if layout != "auto":
             return cls(layout, scored, textless)
+        leading = [_leading(row) - scored + textless for row in filled]
         long = sum(count >= 10 for count in leading)
         polygons = long > _POLYGON_SHARE * len(leading) or max(leading, default=0) >= 12
         return cls("polygon" if polygons else "quad", scored, textless)
 
-    def coordinates(self, row: Row) -> int | None:
-        """How many of the leading numbers are coordinates; None where there are too few."""
-        available = row.leading - self.scored + self.textless
+    def coordinates(self, leading: int) -> int | None:
+        """How many numbers of a line are coordinates when so many lead it; None where they are too few."""
+        available = leading - self.scored + self.textless
         if self.layout == "polygon":
             return available - available % 2 if available >= 6 else None
         wanted = 8 if self.layout == "quad" else 4
@@ -89,9 +81,8 @@ class LineFormat:
 
 
 def rows_of(text: str) -> list[Row]:
-    """The lines of a file that are not empty; any line ending."""
-    found = _LINE.findall(text.replace("\r", ""))
-    return [Row(number, *groups) for number, groups in enumerate(found, 1) if groups[0] or groups[1]]
+    """The lines of a file, empty ones included; any line ending."""
+    return _LINE.findall(text.replace("\r", ""))
 
 
 def words_of(file: TextFile, rows: Sequence[Row], form: LineFormat, problems: Problems) -> ImageWords:
@@ -99,47 +90,45 @@ def words_of(file: TextFile, rows: Sequence[Row], form: LineFormat, problems: Pr
     counts: list[int] = []
     numbers: list[str] = []
     texts: list[str] = []
-    kept: list[int] = []
-    for row in rows:
-        wanted = form.coordinates(row)
-        if wanted is None:
-            problems.add(file.path, row.line, _complaint(row, form))
-            continue
-        head, text = _cut(row, wanted + form.scored, form.textless)
-        counts.append(wanted // 2)
-        numbers.append(head)
-        texts.append(text)
-        kept.append(row.line)
+    lines: list[int] = []
+    for line, row in enumerate(rows, 1):
+        leading = row[0].count(",")
+        wanted = form.coordinates(leading)
+        if wanted is not None:
+            head, text = row if leading == wanted else _cut(row, wanted + form.scored, form.textless)
+            counts.append(wanted // 2)
+            numbers.append(head)
+            texts.append(_unquote(text) if '"' in text else text)
+            lines.append(line)
+        elif row != _EMPTY:
+            problems.add(file.path, line, _complaint(row, form))
     values = np.fromstring("".join(numbers).rstrip(","), sep=",")
-    return _pack(file, values, np.array(counts, np.int64), texts, kept, form, problems)
+    return _pack(file, values, np.array(counts, np.int64), texts, lines, form, problems)
 
 
-def _cut(row: Row, wanted: int, textless: bool) -> tuple[str, str]:
+def _cut(row: Row, wanted: int, textless: bool) -> Row:
     """The wanted numbers, each with its comma, and the transcription."""
     if textless:
-        return f"{row.numbers}{row.rest},", ""
-    if row.leading == wanted:
-        return row.numbers, _unquote(row.rest)
-    fields = row.numbers.split(",")
-    return ",".join(fields[:wanted]) + ",", _unquote(",".join(fields[wanted:]) + row.rest)
+        return f"{row[0]}{row[1]},", ""
+    fields = row[0].split(",")
+    return ",".join(fields[:wanted]) + ",", ",".join(fields[wanted:]) + row[1]
 
 
 def _unquote(text: str) -> str:
     """A transcription in double quotes loses them and its escapes, as in the challenge's script."""
-    quoted = _QUOTED.fullmatch(text) if '"' in text else None
+    quoted = _QUOTED.fullmatch(text)
     return quoted.group(1).replace("\\\\", "\\").replace('\\"', '"') if quoted else text
 
 
 def _complaint(row: Row, form: LineFormat) -> str:
+    leading = _leading(row)
     wanted = {"quad": "8 coordinates", "polygon": "at least 6 coordinates", "rectangle": "4 coordinates"}
     need = wanted[form.layout] + (", a score" if form.scored else "") + " and a text"
-    bad = row.rest.split(",", 1)[0]
-    if row.textless:
-        return (
-            f"{row.leading + 1} numbers and no text; expected {need}: append the text, or ### for don't-care"
-        )
-    hint = " (left, top, right, bottom? then use --layout rectangle)" if row.leading in (4, 5) else ""
-    return f"only {row.leading} numbers before {bad[:40]!r}; expected {need}, with commas between{hint}"
+    bad = row[1].split(",", 1)[0]
+    if _only_coordinates(row):
+        return f"{leading + 1} numbers and no text; expected {need}: append the text, or ### for don't-care"
+    hint = " (left, top, right, bottom? then use --layout rectangle)" if leading in (4, 5) else ""
+    return f"only {leading} numbers before {bad[:40]!r}; expected {need}, with commas between{hint}"
 
 
 def _pack(

@@ -65,7 +65,8 @@ class Regions:
     def quads(self, chosen: Indices) -> Floats:
         """[M, 4, 2] corners of some polygons that have four."""
         starts = np.cumsum(self.counts) - self.counts
-        return self.points[starts[chosen][:, None] + np.arange(4)]
+        corners: Floats = self.points[starts[chosen][:, None] + np.arange(4)]
+        return corners
 
     def outlines(self, chosen: Indices) -> NDArray[np.object_]:
         """Shapely polygons of some outlines as they are, valid or not."""
@@ -86,7 +87,8 @@ class Regions:
     def crossing(self) -> Indices:
         """Which polygons cross themselves or have no area."""
         doubtful = np.flatnonzero(~self.convex)
-        return doubtful[~shapely.is_valid(self.outlines(doubtful))]
+        found: Indices = doubtful[~shapely.is_valid(self.outlines(doubtful))]
+        return found
 
 
 def _convex_quads(points: Floats, counts: Indices, starts: Indices) -> NDArray[np.bool_]:

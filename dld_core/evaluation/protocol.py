@@ -30,10 +30,10 @@ class Protocol(PartConfig):
         whole_pixels: coordinates are cut to whole pixels towards zero, as the challenge's script does.
     """
 
-    iou: float = Field(0.5, gt=0, lt=1)
-    dont_care_overlap: float | None = Field(None, gt=0, lt=1)
+    iou: float = Field(default=0.5, gt=0, lt=1)
+    dont_care_overlap: float | None = Field(default=None, gt=0, lt=1)
     special_characters: str = SPECIAL_CHARACTERS
-    min_word_length: int = Field(3, ge=1)
+    min_word_length: int = Field(default=3, ge=1)
     word_spotting: bool = False
     whole_pixels: bool = True
 

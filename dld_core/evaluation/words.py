@@ -81,17 +81,21 @@ class ImageWords:
         """Pack the annotations of a sample."""
         return cls.of(sample.polygons, sample.texts, sample.ignore)
 
+    def take(self, chosen: Sequence[int] | NDArray[np.int64]) -> ImageWords:
+        """Some of the words, in the order of the indices given."""
+        order = np.asarray(chosen, np.int64)
+        starts = np.cumsum(self.counts) - self.counts
+        rows = [np.arange(starts[i], starts[i] + self.counts[i]) for i in order]
+        return ImageWords(
+            self.points[np.concatenate([np.zeros(0, np.int64), *rows])],
+            self.counts[order],
+            [self.texts[i] for i in order],
+            self.ignore[order],
+            None if self.scores is None else self.scores[order],
+        )
+
     def best_first(self) -> ImageWords:
         """The same words by falling score (ties keep their order); itself where there are no scores."""
         if self.scores is None or len(self) < 2:
             return self
-        order = np.argsort(-self.scores, kind="stable")
-        starts = np.cumsum(self.counts) - self.counts
-        rows = np.concatenate([np.arange(starts[i], starts[i] + self.counts[i]) for i in order])
-        return ImageWords(
-            self.points[rows],
-            self.counts[order],
-            [self.texts[i] for i in order],
-            self.ignore[order],
-            self.scores[order],
-        )
+        return self.take(np.argsort(-self.scores, kind="stable"))

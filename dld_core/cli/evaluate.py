@@ -1,0 +1,232 @@
+"""`dld evaluate`: score a backend or anyone's predictions by the Robust Reading rules."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
+
+import typer
+
+if TYPE_CHECKING:
+    from dld_core.evaluation import EvaluationResult, ImageWords, LexiconRule, Lexicons, Protocol
+    from dld_core.evaluation.lines import Layout
+
+T = TypeVar("T")
+
+_BACKEND = "Backend"
+_RULES = "Rules"
+
+
+def evaluate(
+    gt: Annotated[Path, typer.Option(help="Folder or zip of gt_img_N.txt or img_N.txt.")],
+    predictions: Annotated[
+        Path | None, typer.Option(help="Folder or zip of img_N.txt or res_img_N.txt to score.")
+    ] = None,
+    images: Annotated[Path | None, typer.Option(help="Images for --backend to read.")] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print the scores as json.")] = False,
+    backend: Annotated[
+        str | None, typer.Option(help="The spotter to score.", rich_help_panel=_BACKEND)
+    ] = None,
+    weights: Annotated[
+        str, typer.Option(help="bundled, a file or a folder.", rich_help_panel=_BACKEND)
+    ] = "bundled",
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda:0.", rich_help_panel=_BACKEND)] = "auto",
+    scale: Annotated[
+        str, typer.Option(help="auto, full or a fraction of it, such as 0.5.", rich_help_panel=_BACKEND)
+    ] = "full",
+    scales: Annotated[
+        str | None,
+        typer.Option(
+            help="Fractions of the native size, as 0.3,0.5,1.0; the curve over them goes to --out.",
+            rich_help_panel=_BACKEND,
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Folder for what was read (res_*.txt) or the curve.", rich_help_panel=_BACKEND),
+    ] = None,
+    iou: Annotated[
+        float, typer.Option(help="A match needs an IoU above this.", rich_help_panel=_RULES)
+    ] = 0.5,
+    dont_care_overlap: Annotated[
+        float | None,
+        typer.Option(
+            help="Detections with more of their area in a don't-care word do not count. [default: --iou]",
+            rich_help_panel=_RULES,
+        ),
+    ] = None,
+    word_spotting: Annotated[
+        bool,
+        typer.Option(
+            "--word-spotting",
+            help="Count detection and recognition on word spotting's words.",
+            rich_help_panel=_RULES,
+        ),
+    ] = False,
+    exact_coordinates: Annotated[
+        bool,
+        typer.Option(
+            "--exact-coordinates", help="Do not cut coordinates to whole pixels.", rich_help_panel=_RULES
+        ),
+    ] = False,
+    lexicon: Annotated[
+        Path | None,
+        typer.Option(help="A word list, or a folder or zip of one per image.", rich_help_panel=_RULES),
+    ] = None,
+    lexicon_distance: Annotated[
+        str, typer.Option(help="Edit distance bridged: a number, third or none.", rich_help_panel=_RULES)
+    ] = "third",
+    lexicon_far: Annotated[
+        str, typer.Option(help="Words with nothing near: keep or drop.", rich_help_panel=_RULES)
+    ] = "keep",
+    layout: Annotated[
+        Literal["auto", "quad", "polygon", "rectangle"],
+        typer.Option(help="How the lines give places.", rich_help_panel=_RULES),
+    ] = "auto",
+    score_column: Annotated[
+        bool,
+        typer.Option(
+            "--score-column", help="Predictions hold a score before the text.", rich_help_panel=_RULES
+        ),
+    ] = False,
+) -> None:
+    """Score predictions written by anyone, or a backend on images: detection, end-to-end, word spotting,
+    recognition accuracy and 1-NED by the rules of the ICDAR 2015 challenge (see docs/evaluation.md).
+    """
+    from dld_core.evaluation import Lexicons, Protocol, read_ground_truth
+
+    if (predictions is None) == (backend is None):
+        raise typer.BadParameter("give either --predictions, or --backend with --images")
+    options = {"iou": iou, "dont_care_overlap": dont_care_overlap, "word_spotting": word_spotting}
+    task = _Task(
+        truth=read_ground_truth(gt, layout),
+        protocol=Protocol.parse({**options, "whole_pixels": not exact_coordinates}, "the rules"),
+        lexicons=Lexicons.read(lexicon) if lexicon else None,
+        rule=_rule(lexicon_distance, lexicon_far),
+    )
+    if predictions is not None:
+        _show(task.of_files(predictions, layout, score_column), json)
+        return
+    if images is None:
+        raise typer.BadParameter("--backend needs --images, the folder that it reads")
+    if scales is not None:
+        _show_curve(task.curve(images, (str(backend), weights, device), scales, out), json)
+        return
+    _show(task.of_backend(images, (str(backend), weights, device), _scale(scale), out), json)
+
+
+@dataclass(frozen=True, slots=True)
+class _Task:
+    """The ground truth and the rules that everything is scored by."""
+
+    truth: dict[str, ImageWords]
+    protocol: Protocol
+    lexicons: Lexicons | None
+    rule: LexiconRule
+
+    def of_files(self, predictions: Path, layout: Layout, scored: bool) -> EvaluationResult:
+        from dld_core.evaluation import align, read_predictions, score
+
+        found = align(self.truth, read_predictions(predictions, layout, scored))
+        return score(self.truth, found, self.protocol, self.lexicons, self.rule)
+
+    def of_backend(
+        self, images: Path, part: tuple[str, str, str], scale: float | str, out: Path | None
+    ) -> EvaluationResult:
+        from dld_core.evaluation import score
+        from dld_core.evaluation.reading import annotated_images, read_all, write_predictions
+        from dld_core.wrapper import DLDWrapper
+
+        files, unknown = annotated_images(images, self.truth)
+        if unknown:
+            _say(f"{len(unknown)} images without ground truth are left out ({', '.join(unknown[:3])})")
+        with DLDWrapper(part[0], weights=part[1], device=part[2], scale=scale) as wrapper:  # type: ignore[arg-type]
+            readings = read_all(files, wrapper.spot, _progress)
+        if out is not None:
+            write_predictions(out, readings)
+        extras = {"backend": part[0], "weights": part[1], "scale": scale, **readings.cost()}
+        return score(self.truth, readings.words, self.protocol, self.lexicons, self.rule, extras)
+
+    def curve(
+        self, images: Path, part: tuple[str, str, str], scales: str, out: Path | None
+    ) -> list[dict[str, Any]]:
+        """Score every scale; csv, json and plot go to `out`."""
+        from dld_core.evaluation import score
+        from dld_core.evaluation.curve import save, trace
+        from dld_core.evaluation.fixed import FixedScale, parse_scales
+        from dld_core.evaluation.reading import annotated_images
+        from dld_core.wrapper import DLDWrapper
+
+        chosen = parse_scales(scales)
+        files, _ = annotated_images(images, self.truth)
+        with DLDWrapper(part[0], weights=part[1], device=part[2]) as wrapper:
+            readers = [FixedScale(wrapper.spotter, scale) for scale in chosen]
+            points = trace(
+                readers,
+                files,
+                lambda words: score(self.truth, words, self.protocol, self.lexicons, self.rule),
+                _progress,
+            )
+            about = {"backend": part[0], "weights": part[1], "device": wrapper.device}
+        if out is not None:
+            for path in save(points, out, about, _say):
+                _say(f"wrote {path}")
+        return [point.row() for point in points]
+
+
+def _show_curve(rows: list[dict[str, Any]], as_json: bool) -> None:
+    if as_json:
+        import json
+
+        typer.echo(json.dumps(rows, indent=2))
+        return
+    from rich.console import Console
+
+    from dld_core.evaluation.report import curve_table
+
+    Console(highlight=False).print(curve_table(rows))
+
+
+def _scale(text: str) -> float | str:
+    """full, auto or a number; the wrapper checks its range."""
+    try:
+        return text if text in ("full", "auto") else float(text)
+    except ValueError:
+        raise typer.BadParameter(f"--scale is auto, full or a number such as 0.5, not {text!r}") from None
+
+
+def _rule(distance: str, far: str) -> LexiconRule:
+    from dld_core.evaluation import LexiconRule
+
+    limit: int | str = int(distance) if distance.isdigit() else distance
+    return LexiconRule.parse({"max_distance": limit, "far": far}, "--lexicon-distance and --lexicon-far")
+
+
+def _progress(items: Iterable[T]) -> Iterable[T]:
+    """A progress bar on stderr."""
+    from rich.console import Console
+    from rich.progress import track
+
+    return track(list(items), description="reading", console=Console(stderr=True))
+
+
+def _say(text: str) -> None:
+    typer.echo(f"dld: {text}", err=True)
+
+
+def _show(result: EvaluationResult, as_json: bool) -> None:
+    from dld_core.evaluation.report import lines, table, to_json
+
+    if as_json:
+        typer.echo(to_json(result))
+        for note in result.notes:
+            _say(note)
+        return
+    from rich.console import Console
+
+    console = Console(highlight=False, soft_wrap=True)
+    console.print(table(result))
+    for line in lines(result):
+        console.print(line, markup=False)

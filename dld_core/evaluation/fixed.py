@@ -1,0 +1,73 @@
+"""A spotter at fixed scales: from decoded pixels to words, nothing chosen."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dld_core.errors import ConfigError
+from dld_core.interfaces import Spotter
+from dld_core.resizing import WorkingLimits, resize, scale_to
+from dld_core.types import Word
+
+Base = Literal["native", "reference"]
+DEFAULT_SCALES = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 1.0)
+
+
+def parse_scales(text: str) -> tuple[float, ...]:
+    """Scales from text such as "0.3,0.5,1.0", rising and each once.
+
+    Raises:
+        ConfigError: something is no number, or not in (0, 4].
+    """
+    try:
+        scales = sorted({float(part) for part in text.split(",")})
+    except ValueError:
+        raise ConfigError(
+            f"--scales takes numbers with commas between, as 0.3,0.5,1.0, not {text!r}"
+        ) from None
+    if not all(0 < scale <= 4 for scale in scales):
+        raise ConfigError(f"--scales must each be above 0 and up to 4, not {text!r}")
+    return tuple(scales)
+
+
+@dataclass(frozen=True, slots=True)
+class FixedScale:
+    """Reads images shrunk to a fixed fraction.
+
+    Attributes:
+        spotter: what reads.
+        scale: the fraction.
+        base: of what: the image's own size ("native"), or the size at which its short side is the spotter's
+            reference ("reference", the meaning of `dld spot --scale`). Native never enlarges, so that no
+            saving comes from undoing an enlargement.
+    """
+
+    spotter: Spotter
+    scale: float
+    base: Base = "native"
+
+    def size(self, height: int, width: int) -> tuple[int, int]:
+        """The working (height, width) of an image."""
+        short = min(height, width) if self.base == "native" else self.spotter.reference_short_side
+        fit = scale_to(height, width, short, WorkingLimits(), self.scale)
+        return fit.height, fit.width
+
+    def read(self, pixels: NDArray[np.uint8]) -> list[Word]:
+        """Resize, read, and bring the polygons back to the image's own pixels."""
+        import torch
+
+        size = self.size(*pixels.shape[:2])
+        resized = resize(pixels, size=size)
+        tensor = torch.from_numpy(np.array(resized.transpose(2, 0, 1), order="C"))
+        with torch.no_grad():
+            words = self.spotter.predict([tensor])[0]
+        x, y = pixels.shape[1] / size[1], pixels.shape[0] / size[0]
+        return [Word(w.text, w.score, tuple((px * x, py * y) for px, py in w.polygon)) for w in words]
+
+    def declared(self, height: int, width: int, words: int) -> float | None:
+        """FLOPs that the spotter declares for an image of this native size."""
+        return self.spotter.flops(*self.size(height, width), words)
