@@ -54,11 +54,13 @@ class Format(ABC):
         name: what users type.
         summary: one line for listings.
         image_folder: where, under the target, copied images belong ("" for beside the annotations).
+        copies_images: False where writing makes the images that belong to the annotations.
     """
 
     name: ClassVar[str]
     summary: ClassVar[str]
     image_folder: ClassVar[str] = "images"
+    copies_images: ClassVar[bool] = True
 
     @abstractmethod
     def sniff(self, path: Path) -> float:

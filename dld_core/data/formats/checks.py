@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -14,6 +15,7 @@ import shapely
 
 from dld_core.data.formats.base import ReadOptions
 from dld_core.data.formats.catalogue import get_format, sniff
+from dld_core.data.formats.coordinates import Polygon
 from dld_core.data.formats.imagechecks import check_images
 from dld_core.data.formats.jsonfile import read_json
 from dld_core.data.formats.model import AnnotatedImage, AnnotatedWord, Dataset, signed_area
@@ -159,7 +161,7 @@ def _check_shape(word: AnnotatedWord, report: _Reporter) -> bool:
     return True
 
 
-def _distinct(polygon: np.ndarray) -> np.ndarray:  # type: ignore[type-arg]
+def _distinct(polygon: Polygon) -> Polygon:
     """Points without immediate repeats, which are no crossing."""
     same = (polygon == np.roll(polygon, 1, axis=0)).all(axis=1)
     kept = polygon[~same]
@@ -200,9 +202,8 @@ def _check_text(word: AnnotatedWord, report: _Reporter) -> None:
         report.info("non-ascii", message, "fine if the charset of the model has them")
 
 
-def _codes(characters: object) -> str:
-    unique = sorted(set(characters))  # type: ignore[call-overload]
-    return ", ".join(f"U+{ord(c):04X}" for c in unique)
+def _codes(characters: Iterable[str]) -> str:
+    return ", ".join(f"U+{ord(c):04X}" for c in sorted(set(characters)))
 
 
 def _check_repeat(word: AnnotatedWord, seen: dict[bytes, AnnotatedWord], report: _Reporter) -> None:

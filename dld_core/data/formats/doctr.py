@@ -10,7 +10,7 @@ import hashlib
 from pathlib import Path
 from typing import Any, ClassVar
 
-from dld_core.data.formats.base import Losses, own_extras, place_of, private
+from dld_core.data.formats.base import MARKS, Losses, own_extras, place_of, private
 from dld_core.data.formats.coordinates import pairs, rectangle
 from dld_core.data.formats.jsonfile import At, contains
 from dld_core.data.formats.jsonset import JsonSetFormat, annotated
@@ -101,7 +101,7 @@ def _page(image: AnnotatedImage, losses: Losses) -> dict[str, Any]:
         where = place_of(word, image.source)
         kind = own_extras("doctr", word.extra, frozenset({"class"}), losses, where).get("class", CLASS_NAME)
         polygons.setdefault(str(kind), []).append(pairs(to_quad(word.polygon, losses, where)))
-        if not word.extra.get("no_text"):
+        if word.text not in MARKS:
             losses.add("transcriptions (`doctr-recognition` keeps them, as crops)", where)
         if word.ignore:
             losses.add("don't-care flags (docTR has none: they became ordinary regions)", where)

@@ -25,6 +25,7 @@ class DoctrRecognitionFormat(DoctrFormat):
 
     name: ClassVar[str] = "doctr-recognition"
     summary: ClassVar[str] = "docTR recognition: images/ of words cut out and labels.json, crop -> text"
+    copies_images: ClassVar[bool] = False
 
     def fits(self, file: Path) -> bool:
         """See JsonSetFormat."""

@@ -41,7 +41,7 @@ def check_images(dataset: Dataset, problems: Problems, *, decode: bool = True) -
             "image-without-gt", path, "", message, "annotate it (an empty file if it has no text)"
         )
     stated = {id(i): (i.width, i.height) for i in dataset.images if i.width and i.height}
-    return {**stated, **sizes}  # type: ignore[dict-item]
+    return {**stated, **sizes}
 
 
 def _none_found(dataset: Dataset) -> bool:

@@ -15,7 +15,7 @@ from dld_core.data.formats.problems import Problems
 from dld_core.data.formats.textfile import read_text
 
 MAX_JSON_BYTES = 2**30  # the largest known set, TextOCR's training half, has 0.3 GB
-_KINDS = {dict: "an object", list: "a list", str: "a string"}
+_KINDS: dict[type, str] = {dict: "an object", list: "a list", str: "a string"}
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 
 from dld_core.data.formats.problems import Problems
+from dld_core.errors import ConfigError
 
 MAX_TEXT_BYTES = 16 * 2**20  # a page of 100,000 words is under 10 MB
 _UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
@@ -75,3 +76,12 @@ def split_lines(text: str) -> list[tuple[int, str]]:
     """Numbered lines (from 1) that are not blank, without their line ends."""
     lines = enumerate(_LINE_END.split(text), start=1)
     return [(number, line) for number, line in lines if line.strip()]
+
+
+def known_encoding(name: str) -> str:
+    """The name if Python knows such a text encoding. Raises ConfigError with a hint where it does not."""
+    try:
+        "".encode(name)
+    except (LookupError, ValueError):
+        raise ConfigError(f"There is no encoding '{name}'; try utf-8, latin-1, gbk or shift_jis.") from None
+    return name
