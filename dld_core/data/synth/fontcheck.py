@@ -96,7 +96,8 @@ def inspect(path: Path) -> Face | None:
 def scan(folders: Iterable[Path]) -> list[Face]:
     """Every usable face below the folders, sorted by path."""
     paths = sorted({p for folder in folders for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES})
-    known, fresh = _recall(), {}
+    known = _recall()
+    fresh: dict[str, Face | None] = {}
     faces = []
     for path in paths:
         key = _key(path)

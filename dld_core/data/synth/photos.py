@@ -17,6 +17,7 @@ from dld_core.errors import DataError
 Image = NDArray[np.uint8]
 _SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp"}
 _LONGEST_SIDE = 1280
+_SMALL, _SMALLEST_HALF = 0.55, 128
 _CACHE_BYTES = 300_000_000
 
 
@@ -75,18 +76,30 @@ class PhotoBank:
         return image
 
     def crop(self, rng: Generator, size: tuple[int, int]) -> Image:
-        """A random part of a random photo, flipped at times, resized to (height, width)."""
+        """A random part of a random photo, flipped at times, resized to (height, width).
+
+        Small photos fill half of the result each, rather than be blown up.
+        """
         photo = self.photo(pick(rng, self.paths))
-        height, width = photo.shape[:2]
-        # The part has the shape of the page; at least a third of the photo, so that things keep their size.
-        largest = min(height / size[0], width / size[1])
-        scale = largest * uniform(rng, 0.45, 1.0)
+        largest = min(photo.shape[0] / size[0], photo.shape[1] / size[1])
+        if largest < _SMALL and min(size) > _SMALLEST_HALF:
+            return self._halves(rng, size)
+        scale = largest * uniform(rng, 0.45 if largest > 1 else 0.8, 1.0)
         tall, wide = max(8, int(size[0] * scale)), max(8, int(size[1] * scale))
-        y, x = integer(rng, 0, max(0, height - tall)), integer(rng, 0, max(0, width - wide))
-        part = photo[y : y + tall, x : x + wide]
+        y = integer(rng, 0, max(0, photo.shape[0] - tall))
+        x = integer(rng, 0, max(0, photo.shape[1] - wide))
         how = cv2.INTER_AREA if scale > 1 else cv2.INTER_LINEAR
-        result = np.asarray(cv2.resize(part, (size[1], size[0]), interpolation=how))
-        return np.ascontiguousarray(result[:, ::-1]) if chance(rng, 0.5) else result
+        result = cv2.resize(photo[y : y + tall, x : x + wide], (size[1], size[0]), interpolation=how)
+        return np.ascontiguousarray(result[:, ::-1] if chance(rng, 0.5) else result, np.uint8)
+
+    def _halves(self, rng: Generator, size: tuple[int, int]) -> Image:
+        """Two photos beside or above each other."""
+        axis = 0 if size[0] > size[1] or (size[0] == size[1] and chance(rng, 0.5)) else 1
+        cut = int(size[axis] * uniform(rng, 0.4, 0.6))
+        first, second = list(size), list(size)
+        first[axis], second[axis] = cut, size[axis] - cut
+        parts = [self.crop(rng, (part[0], part[1])) for part in (first, second)]
+        return np.concatenate(parts, axis=axis)
 
 
 class CropBank:

@@ -14,6 +14,7 @@ from dld_core.errors import DataError
 
 PRINTABLE = "".join(chr(code) for code in range(33, 127))
 LONGEST = 24
+_RARE = "".join(c for c in PRINTABLE if not c.isalnum()) + "0123456789JQXZjqxz"
 _LETTERS = "abcdefghijklmnopqrstuvwxyz"
 _VOWELS = "aeiou"
 _SYLLABLE_ENDS = ("", "", "n", "r", "s", "l", "x", "m", "t")
@@ -137,7 +138,8 @@ def _address(rng: Generator) -> str:
 
 
 def _soup(rng: Generator) -> str:
-    return _from(rng, PRINTABLE, integer(rng, 1, 6))
+    """Anything, so that every character is learnt; every other time mostly punctuation."""
+    return _from(rng, PRINTABLE if chance(rng, 0.5) else _RARE, integer(rng, 1, 6))
 
 
 def _letters(rng: Generator) -> str:
@@ -170,7 +172,7 @@ _KINDS: Weighted[str | Callable[[Generator], str]] = Weighted(
         (_address, 1.2),
         (_compound, 1.0),
         (_letters, 1.5),
-        (_soup, 1.6),
+        (_soup, 2.2),
     ]
 )
 _CASED = (_brand, _letters, _compound)
@@ -221,7 +223,8 @@ class TextSource:
             left, right = pick(rng, _WRAPPERS)
             return left + word + right
         if dice < 0.07:
-            return word + pick(rng, _TAILS)
+            tail = pick(rng, _TAILS)
+            return word + (tail.upper() if word.isupper() else tail)
         if dice < 0.08:
             return pick(rng, _HEADS) + word
         if dice < 0.088:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import partial
 
 import cv2
 import numpy as np
@@ -134,13 +135,13 @@ class Geometry:
         size = (right - left, bottom - top)
         if self.bend is None:
             to_canvas = shift(-left, -top) @ self.matrix @ shift(-self.size[0] / 2, -self.size[1] / 2)
-            colour = cv2.warpPerspective(
-                rgb, to_canvas, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
-            )
-            return colour, cv2.warpPerspective(alpha, to_canvas, size, flags=cv2.INTER_LINEAR)
+            straight = partial(cv2.warpPerspective, M=to_canvas, dsize=size, flags=cv2.INTER_LINEAR)
+            colour = straight(rgb, borderMode=cv2.BORDER_REPLICATE)
+            return np.asarray(colour, np.uint8), np.asarray(straight(alpha), np.uint8)
         map_x, map_y = self._maps(window)
         colour = cv2.remap(rgb, map_x, map_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-        return colour, cv2.remap(alpha, map_x, map_y, cv2.INTER_LINEAR)
+        cover = cv2.remap(alpha, map_x, map_y, cv2.INTER_LINEAR)
+        return np.asarray(colour, np.uint8), np.asarray(cover, np.uint8)
 
     def _maps(self, window: tuple[int, int, int, int]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         assert self.bend is not None
