@@ -53,7 +53,8 @@ class ImageLimits:
     """What may be opened. An argument and no global, so threads and libraries do not disturb each other.
 
     Attributes:
-        max_pixels: a file that declares more is refused before decoding (a decompression bomb).
+        max_pixels: a file that declares more is refused before decoding (a decompression bomb). Decoding
+            takes about 4 bytes a pixel, less for a JPEG.
         decode_pixels: `load_image` decodes what is larger at 1/2, 1/4 or 1/8 of its size, so that neither
             the pixels nor what is made of them fill the memory.
     """

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 
 from dld_core.cli.names import output_names
 from dld_core.errors import ConfigError, ImageError
-from dld_core.image_files import list_images
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -97,6 +96,8 @@ def _json_format(images: list[str]) -> Format:
 
 def _find(images: list[str]) -> tuple[list[Path], list[str]]:
     """Every image named, once, in order; and what is wrong with arguments that name none."""
+    from dld_core.image_files import list_images
+
     found: dict[str, Path] = {}
     missing = []
     for source in images:
