@@ -91,8 +91,8 @@ def _print_table(about: dict[str, Any], costs: list[ScaleCost]) -> None:
     console.print(
         f"{about['backend']} ({about['weights']}) on {about['device']}, {about['threads']} threads, "
         f"{about['images']} images x {about['repeats']} rounds after {about['warmup']} warm-up; scales of "
-        f"the {about['relative_to']} size; FLOPs are 1e9, a multiply-add as 2 (GMACs: multiply-adds); latency "
-        "from decoded pixels to words; memory of the whole process",
+        f"the {about['relative_to']} size; FLOPs are 1e9, a multiply-add as 2 (GMACs: multiply-adds); "
+        "latency from decoded pixels to words; memory of the whole process",
         markup=False,
     )
 

@@ -178,6 +178,7 @@ def _snap_image(words: ImageWords, lexicon: Lexicon, rule: LexiconRule) -> Image
     for index, text in enumerate(words.texts):
         found = lexicon.nearest(text, rule.limit(text)) if rule.applies(text) else (text, 0)
         if found is not None or rule.far == "keep":
-            texts.append(found[0] if found is not None else text)
+            # A word of the list keeps the case it was read in.
+            texts.append(found[0] if found is not None and found[1] else text)
             kept.append(index)
     return replace(words.take(kept), texts=texts)

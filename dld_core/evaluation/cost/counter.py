@@ -75,8 +75,8 @@ class CostCounter(TorchDispatchMode):  # type: ignore[no-untyped-call]
         """Run one operator and charge for it; composite operators are charged for their parts."""
         del types
         options = kwargs or {}
-        name = func.name().split(".", 1)[0]
-        known = name in FORMULAS or func.overloadpacket in flop_registry
+        name = func.name().split(".", 1)[0].removesuffix("_")
+        known = name in FORMULAS or _packet(func, name) in flop_registry
         if not known and func is not torch.ops.prim.device.default and not is_free(func):
             with self:
                 parts = func.decompose(*args, **options)
@@ -91,8 +91,8 @@ class CostCounter(TorchDispatchMode):  # type: ignore[no-untyped-call]
         cost.calls[name] += 1
         if name in FORMULAS:
             cost.by_operator[name] += FORMULAS[name](*args, out_val=out, **options)  # type: ignore[assignment]
-        elif func.overloadpacket in flop_registry:
-            cost.by_operator[name] += flop_registry[func.overloadpacket](*args, **options, out_val=out)
+        elif _packet(func, name) in flop_registry:
+            cost.by_operator[name] += flop_registry[_packet(func, name)](*args, **options, out_val=out)
         elif is_free(func) or func is torch.ops.prim.device.default:
             return
         elif is_light(func):
@@ -100,6 +100,12 @@ class CostCounter(TorchDispatchMode):  # type: ignore[no-untyped-call]
             cost.elements += max(sizes, default=0)
         else:
             cost.uncounted[name] += 1
+
+
+def _packet(func: Any, name: str) -> Any:
+    """The operator that torch's registry knows: in-place ones go by the name of their plain form."""
+    namespace, _, bare = name.partition("::")
+    return getattr(torch.ops.aten, bare, None) if namespace == "aten" else func.overloadpacket
 
 
 def count(run: Callable[[], T]) -> tuple[T, Cost]:

@@ -58,6 +58,46 @@ def _matrix(*args: Any, out_val: Tensor, **_: Any) -> float:
     return float(2 * out_val.numel() * first.shape[-1])
 
 
+@formula(
+    "aten::_conv_depthwise2d",
+    "aten::conv_depthwise3d",
+    "aten::slow_conv_dilated2d",
+    "aten::slow_conv_dilated3d",
+    "aten::slow_conv3d_forward",
+    "aten::mkldnn_convolution",
+    "aten::miopen_convolution",
+    "aten::miopen_depthwise_convolution",
+    "aten::_nnpack_spatial_convolution",
+)
+def _convolution(x: Tensor, weight: Tensor, *_: Any, out_val: Tensor, **__: Any) -> float:
+    del x
+    return 2.0 * out_val.numel() * weight[0].numel()
+
+
+@formula(
+    "aten::slow_conv_transpose2d",
+    "aten::slow_conv_transpose3d",
+    "aten::cudnn_convolution_transpose",
+    "aten::miopen_convolution_transpose",
+)
+def _transposed(x: Tensor, weight: Tensor, *_: Any, **__: Any) -> float:
+    return 2.0 * x.numel() * weight[0].numel()
+
+
+@formula("aten::addr")
+def _addr(bias: Tensor, a: Tensor, b: Tensor, **_: Any) -> float:
+    del bias
+    return 2.0 * a.numel() * b.numel()
+
+
+@formula("aten::_linalg_solve_ex", "aten::linalg_lu_factor_ex", "aten::_linalg_det", "aten::linalg_inv_ex")
+def _factorise(a: Tensor, *others: Any, **_: Any) -> float:
+    """LU factors (2/3 n^3), then two triangular solves for each right-hand side; an inverse has n of them."""
+    size = a.shape[-1]
+    right = others[0].numel() // size if others and isinstance(others[0], Tensor) else a.numel() // size
+    return 2 / 3 * a.numel() * size + 2.0 * right * size * size
+
+
 @formula("aten::_cdist_forward", "aten::_euclidean_dist")
 def _cdist(a: Tensor, b: Tensor, *_: Any, **__: Any) -> float:
     return 3.0 * a.numel() * b.shape[-2]
