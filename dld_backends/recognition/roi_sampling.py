@@ -44,7 +44,10 @@ def region_grid(polygon: NDArray[np.float32], height: int, width: int) -> NDArra
 
 
 def sample_regions(
-    features: Tensor, polygons: Sequence[Sequence[Tensor | NDArray[np.float32]]], stride: float, size: tuple[int, int]
+    features: Tensor,
+    polygons: Sequence[Sequence[Tensor | NDArray[np.float32]]],
+    stride: float,
+    size: tuple[int, int],
 ) -> Tensor:
     """Read every region of a batch from one feature map.
 
@@ -66,11 +69,14 @@ def sample_regions(
         points = np.stack([region_grid(_array(p), height, width) for p in regions])
         grid = torch.from_numpy(points).to(features.device) / extent * 2 - 1
         crop = F.grid_sample(
-            features[index : index + 1].float(), grid.reshape(1, -1, width, 2), mode="bilinear", align_corners=False
+            features[index : index + 1].float(),
+            grid.reshape(1, -1, width, 2),
+            mode="bilinear",
+            align_corners=False,
         )
         crops.append(crop.reshape(-1, len(regions), height, width).transpose(0, 1))
-    if not crops:
-        return features.new_zeros((0, features.shape[1], height, width), dtype=torch.float32)
+    if not crops:  # an empty view rather than new zeros: a batch without words keeps its graph
+        return features[:0, :, :1, :1].float().expand(-1, -1, height, width)
     return torch.cat(crops)
 
 

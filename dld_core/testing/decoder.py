@@ -135,8 +135,8 @@ class SequenceDecoderContract:
         require(again.shape == found.log_probs.shape, f"[N, k, L] gave {tuple(again.shape)}, not [N, k]")
         gap = (again - found.log_probs)[real].abs()
         allowed = TOLERANCE * (1 + found.log_probs[real].abs())
-        require(bool((gap <= allowed).all()), f"they differ by up to {float(gap.max()):.4f}")
-        total = float(found.log_probs.exp().sum(1).max())
+        require(bool((gap <= allowed).all()), f"they differ by up to {float(gap.detach().max()):.4f}")
+        total = float(found.log_probs.detach().exp().sum(1).max())
         require(
             total <= 1 + TOLERANCE, f"the hypotheses of one word have the probability {total:.4f} together"
         )
@@ -149,7 +149,8 @@ class SequenceDecoderContract:
         together = decoder.log_prob(context, targets)
         require(tuple(together.shape) == (WORDS,), f"[N, L] gave the shape {tuple(together.shape)}, not [N]")
         require(
-            bool(together.isfinite().all()), f"some log-probabilities are not finite: {together.tolist()}"
+            bool(together.isfinite().all()),
+            f"some log-probabilities are not finite: {together.detach().tolist()}",
         )
         grouped = decoder.log_prob(context, targets.unsqueeze(1)).squeeze(1)
         self._agree(together, grouped, "[N, L] and [N, 1, L] differ")
@@ -193,4 +194,4 @@ class SequenceDecoderContract:
 
     def _agree(self, one: Tensor, other: Tensor, what: str) -> None:
         gap = (one - other).abs() - TOLERANCE * (1 + one.abs())
-        require(bool((gap <= 0).all()), f"{what}: {one.tolist()} and {other.tolist()}")
+        require(bool((gap <= 0).all()), f"{what}: {one.detach().tolist()} and {other.detach().tolist()}")
