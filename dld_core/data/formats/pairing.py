@@ -13,7 +13,9 @@ from dld_core.image_files import IMAGE_SUFFIXES
 
 IMAGE_FOLDERS = ("images", "imgs", "img", "image", "jpegimages")
 LABEL_FOLDERS = ("gt", "gts", "labels", "label", "annotations", "annotation", "ann", "txt", "groundtruth")
-NOT_LABELS = frozenset({"conversion-report.json"})
+_NOT_LABELS = re.compile(
+    r"(readme|licen[cs]e|lexicon|classes|.*vocabulary|conversion-report\.json$)", re.IGNORECASE
+)
 _PREFIX = re.compile(r"^(?:poly_gt_|rect_gt_|gt_|res_)", re.IGNORECASE)
 
 
@@ -66,10 +68,13 @@ def image_folder(path: Path, images: Path | None = None) -> Path:
 
 
 def label_files(path: Path, suffix: str) -> list[Path]:
-    """The annotation files that a path means: itself, or those in it, in its gt/labels folder, or below."""
+    """The annotation files that a path means: itself, or those in its gt/labels folder, in it, or below.
+
+    Readme, licence and lexicon files are no annotations.
+    """
     if not path.is_dir():
         return [path]
-    folders = (path, subfolder(path, LABEL_FOLDERS))
+    folders = (subfolder(path, LABEL_FOLDERS), path)
     for folder in (f for f in folders if f is not None):
         if found := _with_suffix(folder.iterdir(), suffix):
             return found
@@ -77,7 +82,7 @@ def label_files(path: Path, suffix: str) -> list[Path]:
 
 
 def _with_suffix(paths: Iterable[Path], suffix: str) -> list[Path]:
-    named = (p for p in paths if p.suffix.lower() == suffix and p.name not in NOT_LABELS)
+    named = (p for p in paths if p.suffix.lower() == suffix and not _NOT_LABELS.match(p.name))
     found = (p for p in named if not p.name.startswith(".") and p.is_file())
     return sorted(found, key=lambda p: natural_key(p.as_posix()))
 

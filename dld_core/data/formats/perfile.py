@@ -24,14 +24,7 @@ from dld_core.data.formats.textfile import decode, read_text, split_lines
 ParseFile = Callable[[str, Path, Problems, ReadOptions], list[AnnotatedWord]]
 FormatWord = Callable[[AnnotatedWord, Losses, str], str]
 SNIFF_FILES, SNIFF_BYTES = 20, 65_536
-_NOT_LABELS = re.compile(r"(readme|licen[cs]e|lexicon|.*vocabulary|classes)", re.IGNORECASE)
 _LINE_BREAK = re.compile(r"\r\n|\n|\r")
-
-
-def annotation_files(path: Path) -> list[Path]:
-    """The txt files that a path means, without readme, licence and lexicon files."""
-    files = label_files(path, ".txt")
-    return [f for f in files if f == path or not _NOT_LABELS.match(f.stem)]
 
 
 def read_per_image(
@@ -43,7 +36,7 @@ def read_per_image(
         text = read_text(file, problems, encoding=options.encoding)
         return [] if text is None else parse_file(text, file, problems, options)
 
-    return per_image_dataset(name, path, annotation_files(path), problems, options, words_of)
+    return per_image_dataset(name, path, label_files(path, ".txt"), problems, options, words_of)
 
 
 def per_image_dataset(
@@ -77,7 +70,7 @@ def _annotated(image: Path | None, folder: Path, file: Path, words: list[Annotat
 def sniff_lines(path: Path, fits: Callable[[str], bool]) -> float:
     """The share of lines that fit, over the beginnings of the first files; 0 where there is no text."""
     total = fitting = 0
-    for file in islice(annotation_files(path), SNIFF_FILES):
+    for file in islice(label_files(path, ".txt"), SNIFF_FILES):
         lines = [line for _, line in split_lines(_beginning(file))]
         total += len(lines)
         fitting += sum(map(fits, lines))

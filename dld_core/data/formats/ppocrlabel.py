@@ -14,8 +14,8 @@ from dld_core.data.formats.coordinates import pairs
 from dld_core.data.formats.jsonfile import MAX_JSON_BYTES, At, encode_json, parse_json
 from dld_core.data.formats.jsonset import annotated
 from dld_core.data.formats.model import AnnotatedImage, AnnotatedWord, Dataset
-from dld_core.data.formats.pairing import ImageFinder
-from dld_core.data.formats.perfile import annotation_files, sniff_lines
+from dld_core.data.formats.pairing import ImageFinder, label_files
+from dld_core.data.formats.perfile import sniff_lines
 from dld_core.data.formats.problems import Problems
 from dld_core.data.formats.textfile import read_text, split_lines
 
@@ -90,7 +90,7 @@ def _files(path: Path) -> list[Path]:
     named = [path / "Label.txt"] if path.is_dir() else []
     if any(file.is_file() for file in named):
         return named
-    files = annotation_files(path)
+    files = label_files(path, ".txt")
     return [file for file in files if sniff_lines(file, _fits) > 0] or ([] if path.is_dir() else files)
 
 
