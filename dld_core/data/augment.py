@@ -7,6 +7,8 @@ words; words that leave the frame are dropped.
 
 from __future__ import annotations
 
+import math
+
 import cv2
 import numpy as np
 from numpy.random import Generator
@@ -39,14 +41,14 @@ class AugmentConfig(PartConfig):
     """
 
     scale: tuple[float, float] = (0.4, 2.0)
-    rotation: float = Field(10.0, ge=0, le=180)
-    steep: float = Field(0.05, ge=0, le=1)
-    steep_rotation: float = Field(45.0, ge=0, le=180)
-    perspective: float = Field(0.05, ge=0, le=0.3)
-    stretch: float = Field(0.15, ge=0, le=1)
-    focus: float = Field(0.7, ge=0, le=1)
-    tries: int = Field(8, ge=1)
-    min_height: float = Field(5.0, ge=0)
+    rotation: float = Field(default=10.0, ge=0, le=180)
+    steep: float = Field(default=0.05, ge=0, le=1)
+    steep_rotation: float = Field(default=45.0, ge=0, le=180)
+    perspective: float = Field(default=0.05, ge=0, le=0.3)
+    stretch: float = Field(default=0.15, ge=0, le=1)
+    focus: float = Field(default=0.7, ge=0, le=1)
+    tries: int = Field(default=8, ge=1)
+    min_height: float = Field(default=5.0, ge=0)
     photometric: PhotometricConfig = PhotometricConfig()
 
 
@@ -109,10 +111,11 @@ def word_height(polygon: Floats) -> float:
     A band that follows a curve has the same area and perimeter as the straight one, so this holds for
     curved text too, where a bounding rectangle would be far too high.
     """
-    nxt = np.roll(polygon, -1, axis=0)
-    area = abs(float(np.sum(polygon[:, 0] * nxt[:, 1] - nxt[:, 0] * polygon[:, 1]))) / 2
-    half = float(np.hypot(*(nxt - polygon).T).sum()) / 2
-    return (half - max(half * half - 4 * area, 0.0) ** 0.5) / 2
+    points = (polygon - polygon[0]).astype(np.float64)
+    following = np.roll(points, -1, axis=0)
+    area = abs(float(np.sum(points[:, 0] * following[:, 1] - following[:, 0] * points[:, 1]))) / 2
+    half = float(np.hypot(*(following - points).T).sum()) / 2
+    return (half - math.sqrt(max(half * half - 4 * area, 0.0))) / 2
 
 
 def _random_matrix(shape: tuple[int, ...], rng: Generator, config: AugmentConfig) -> tuple[Matrix, float]:

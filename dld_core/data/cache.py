@@ -21,12 +21,12 @@ _QUALITY = 95
 class PageCache:
     """Pages by number, one file each; a page that is missing or damaged is drawn again.
 
-    Files lie in a folder named after the renderer's options and the seed, so changed options never meet old
+    Files lie in a folder named after the renderer's options, so changed options never meet old
     pages. Several processes may use one cache: files appear whole or not at all.
     """
 
-    def __init__(self, folder: str | Path, options: Mapping[str, Any], seed: int) -> None:
-        key = json.dumps([dict(options), seed], sort_keys=True, default=str)
+    def __init__(self, folder: str | Path, options: Mapping[str, Any]) -> None:
+        key = json.dumps(dict(options), sort_keys=True, default=str)
         self.folder = Path(folder) / hashlib.sha256(key.encode()).hexdigest()[:12]
 
     def get(self, number: int, render: Callable[[], Sample]) -> Sample:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import signal
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 import torch
@@ -16,7 +16,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from dld_core.data.augment import Size
 from dld_core.data.sources import Source, SourceConfig
-from dld_core.errors import DataError, ImageError
+from dld_core.errors import DataError, DLDError, ImageError
 from dld_core.types import Batch, Sample
 
 _PERIOD = 1000
@@ -127,7 +127,17 @@ def batches(
         multiprocessing_context=method if workers else None,
         persistent_workers=workers > 0,
     )
-    return (Batch.collate(samples) for samples in loader)
+    return _collated(loader)
+
+
+def _collated(loader: Iterable[list[Sample]]) -> Iterator[Batch]:
+    try:
+        for samples in loader:
+            yield Batch.collate(samples)
+    except DLDError as error:
+        # From a worker an error comes with its traceback in its text; the sentence is in the last line.
+        last = str(error).strip().splitlines()[-1]
+        raise type(error)(last.split("Error: ", 1)[-1]) from error
 
 
 def _as_is(samples: list[Sample]) -> list[Sample]:

@@ -28,16 +28,16 @@ class PhotometricConfig(PartConfig):
         low_resolution_factor: largest factor of the detour through a smaller picture.
     """
 
-    colour: float = Field(0.8, ge=0, le=1)
-    strength: float = Field(0.4, ge=0, le=1)
-    grey: float = Field(0.05, ge=0, le=1)
-    invert: float = Field(0.03, ge=0, le=1)
-    blur: float = Field(0.2, ge=0, le=1)
-    noise: float = Field(0.2, ge=0, le=1)
-    jpeg: float = Field(0.25, ge=0, le=1)
-    low_resolution: float = Field(0.1, ge=0, le=1)
+    colour: float = Field(default=0.8, ge=0, le=1)
+    strength: float = Field(default=0.4, ge=0, le=1)
+    grey: float = Field(default=0.05, ge=0, le=1)
+    invert: float = Field(default=0.03, ge=0, le=1)
+    blur: float = Field(default=0.2, ge=0, le=1)
+    noise: float = Field(default=0.2, ge=0, le=1)
+    jpeg: float = Field(default=0.25, ge=0, le=1)
+    low_resolution: float = Field(default=0.1, ge=0, le=1)
     jpeg_quality: tuple[int, int] = (30, 95)
-    low_resolution_factor: float = Field(2.0, ge=1)
+    low_resolution_factor: float = Field(default=2.0, ge=1)
 
 
 def damage(image: Image, rng: Generator, config: PhotometricConfig) -> tuple[Image, float]:
@@ -58,7 +58,7 @@ def damage(image: Image, rng: Generator, config: PhotometricConfig) -> tuple[Ima
     if chance[5] < config.jpeg:
         image = _compress(image, int(rng.integers(config.jpeg_quality[0], config.jpeg_quality[1] + 1)))
     if rng.random() < config.invert:
-        image = 255 - image  # type: ignore[assignment]
+        image = 255 - image
     return image, factor
 
 

@@ -43,7 +43,7 @@ class SourceConfig(PartConfig):
         ignore_text: learn where the words are but not what they say (their texts become empty).
     """
 
-    weight: float = Field(1.0, gt=0)
+    weight: float = Field(default=1.0, gt=0)
     augment: bool | None = None
     augmentation: AugmentConfig | None = None
     ignore_text: bool = False
@@ -58,14 +58,15 @@ class SynthSourceConfig(SourceConfig):
 
     Attributes:
         page: options of the page renderer (see `dld data synth`).
-        cache: folder of rendered pages; they are drawn once and then seen in random views.
+        cache: folder of rendered pages; they are drawn once and then seen in random views. Runs whose page
+            options agree share them, whatever their seeds.
         cache_pages: how many pages the cache holds.
     """
 
     kind: Literal["synth"] = "synth"
     page: dict[str, Any] = Field(default_factory=dict)
     cache: str | None = None
-    cache_pages: int = Field(2000, ge=1)
+    cache_pages: int = Field(default=2000, ge=1)
 
     def open(self, seed: int) -> Source:
         return SynthSource(self, seed)
@@ -84,7 +85,7 @@ class PhotosSourceConfig(SourceConfig):
     kind: str = "auto"
     gt: str | None
     images: str | None = None
-    repeat: int = Field(1, ge=1)
+    repeat: int = Field(default=1, ge=1)
 
     def open(self, seed: int) -> Source:
         return PhotosSource(self, seed)
@@ -116,7 +117,7 @@ class SynthSource:
         self.config = config
         self.seed = seed
         self._renderers: dict[Size | None, Any] = {}
-        self._cache = PageCache(config.cache, config.page, seed) if config.cache else None
+        self._cache = PageCache(config.cache, config.page) if config.cache else None
         self._renderer(None)  # wrong options must show now, not in a worker
         self._renderers.clear()
 
@@ -130,7 +131,7 @@ class SynthSource:
             page = self._renderer(None if fixed else size).page(_page_seed(self.seed, index))
         else:
             number = index % self.config.cache_pages
-            page = self._cache.get(number, lambda: self._renderer(None).page(_page_seed(self.seed, number)))
+            page = self._cache.get(number, lambda: self._renderer(None).page(_page_seed(0, number)))
         use_views = self.config.augment if self.config.augment is not None else self._cache is not None
         if use_views:
             return _clear(augment(page, size, rng, self.config.augmentation or light()), self.config)

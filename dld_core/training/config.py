@@ -37,10 +37,10 @@ class OptimizerConfig(PartConfig):
         lr_factors: pattern of parameter names -> factor on the learning rate (first match counts).
     """
 
-    weight_decay: float = Field(0.02, ge=0)
+    weight_decay: float = Field(default=0.02, ge=0)
     betas: tuple[float, float] = (0.9, 0.999)
-    eps: float = Field(1e-8, gt=0)
-    clip: float | None = Field(5.0, gt=0)
+    eps: float = Field(default=1e-8, gt=0)
+    clip: float | None = Field(default=5.0, gt=0)
     lr_factors: dict[str, float] = Field(default_factory=dict)
 
 
@@ -53,13 +53,18 @@ class ValidationConfig(PartConfig):
         samples: how many samples are looked at (always the same ones).
         batch_size: how many at a time.
         size: height and width of rendered pages and of random views.
+        end_to_end: also run the whole spotter and score it as `dld evaluate` does (slower).
+        best: the value whose largest seen decides what is kept in the folder best/, such as "word_accuracy"
+            or (with `end_to_end`) "end_to_end"; None keeps none.
     """
 
     data: tuple[SourceConfig, ...]
-    every: int = Field(1000, ge=1)
-    samples: int = Field(32, ge=1)
-    batch_size: int = Field(4, ge=1)
+    every: int = Field(default=1000, ge=1)
+    samples: int = Field(default=32, ge=1)
+    batch_size: int = Field(default=4, ge=1)
     size: tuple[int, int] = (640, 640)
+    end_to_end: bool = False
+    best: str | None = None
 
     @field_validator("data", mode="before")
     @classmethod
@@ -115,32 +120,32 @@ class TrainConfig(PartConfig):
     task: Literal["full", "recognition"] = "full"
     data: tuple[SourceConfig, ...]
     sizes: tuple[tuple[int, int], ...] = ((512, 512),)
-    batch_size: int = Field(4, ge=1)
-    accumulate: int = Field(1, ge=1)
-    steps: int = Field(100_000, ge=1)
+    batch_size: int = Field(default=4, ge=1)
+    accumulate: int = Field(default=1, ge=1)
+    steps: int = Field(default=100_000, ge=1)
     schedule: Literal["steps", "time"] = "steps"
-    max_minutes: float | None = Field(None, gt=0)
-    lr: float = Field(1e-3, gt=0)
-    warmup_steps: int = Field(300, ge=0)
-    final_lr: float = Field(0.01, ge=0, le=1)
+    max_minutes: float | None = Field(default=None, gt=0)
+    lr: float = Field(default=1e-3, gt=0)
+    warmup_steps: int = Field(default=300, ge=0)
+    final_lr: float = Field(default=0.01, ge=0, le=1)
     optimizer: OptimizerConfig = OptimizerConfig()
     losses: dict[str, float] = Field(default_factory=dict)
     freeze: tuple[str, ...] = ()
-    ema: float = Field(0.999, ge=0, lt=1)
+    ema: float = Field(default=0.999, ge=0, lt=1)
     precision: Literal["bf16-mixed", "32-true"] = "bf16-mixed"
     channels_last: bool = True
     accelerator: str = "auto"
-    seed: int = Field(0, ge=0)
-    workers: int = Field(1, ge=0)
-    worker_nice: int = Field(5, ge=0, le=19)
-    prefetch: int = Field(4, ge=1)
+    seed: int = Field(default=0, ge=0)
+    workers: int = Field(default=1, ge=0)
+    worker_nice: int = Field(default=5, ge=0, le=19)
+    prefetch: int = Field(default=4, ge=1)
     worker_start: Literal["fork", "spawn", "forkserver"] | None = None
-    threads: int | None = Field(None, ge=1)
-    checkpoint_minutes: float = Field(10.0, ge=0)
-    keep: int = Field(2, ge=1)
-    log_seconds: float = Field(30.0, gt=0)
-    log_steps: int = Field(20, ge=1)
-    skip_bad_steps: int = Field(0, ge=0)
+    threads: int | None = Field(default=None, ge=1)
+    checkpoint_minutes: float = Field(default=10.0, ge=0)
+    keep: int = Field(default=2, ge=1)
+    log_seconds: float = Field(default=30.0, gt=0)
+    log_steps: int = Field(default=20, ge=1)
+    skip_bad_steps: int = Field(default=0, ge=0)
     half: bool = False
     validation: ValidationConfig | None = None
 

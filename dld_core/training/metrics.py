@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Mapping
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -57,9 +58,7 @@ class Board:
     def __init__(self, folder: Path) -> None:
         self._writer: Any = None
         if find_spec("tensorboard") is not None:
-            from torch.utils.tensorboard import SummaryWriter
-
-            self._writer = SummaryWriter(str(folder))  # type: ignore[no-untyped-call]
+            self._writer = import_module("torch.utils.tensorboard").SummaryWriter(str(folder))
 
     def write(self, step: int, values: Mapping[str, float | int]) -> None:
         if self._writer is not None:

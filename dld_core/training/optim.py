@@ -15,6 +15,8 @@ from dld_core.training.config import OptimizerConfig, TrainConfig
 
 def build_optimizer(model: nn.Module, config: TrainConfig) -> torch.optim.AdamW:
     """AdamW over what learns, without decay on norms and biases; group key `factor` scales the rate."""
+    for pattern in config.optimizer.lr_factors:
+        _check_pattern(model, pattern, "optimizer.lr_factors")
     groups: dict[tuple[float, float], list[nn.Parameter]] = {}
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
@@ -52,18 +54,15 @@ def freeze(model: nn.Module, patterns: Iterable[str]) -> list[nn.Module]:
     Raises ConfigError for a pattern that matches nothing.
     """
     for pattern in patterns:
-        hits = [p for name, p in model.named_parameters() if fnmatchcase(name, pattern)]
-        if not hits:
-            raise ConfigError(
-                f"'freeze': no parameter is named like {pattern!r}; names look like {_some(model)}"
-            )
-        for parameter in hits:
-            parameter.requires_grad_(False)
+        _check_pattern(model, pattern, "freeze")
+        for name, parameter in model.named_parameters():
+            if fnmatchcase(name, pattern):
+                parameter.requires_grad_(False)
     return [
         module
         for module in model.modules()
-        if (own := list(module.parameters(recurse=False)))
-        and list(module.buffers(recurse=False))
+        if (own := [p for _, p in module.named_parameters(recurse=False)])
+        and any(True for _ in module.buffers(recurse=False))
         and not any(p.requires_grad for p in own)
     ]
 
@@ -72,15 +71,17 @@ def _factor(name: str, config: OptimizerConfig) -> float:
     return next((f for pattern, f in config.lr_factors.items() if fnmatchcase(name, pattern)), 1.0)
 
 
-def _some(model: nn.Module) -> str:
+def _check_pattern(model: nn.Module, pattern: str, key: str) -> None:
     names = [name for name, _ in model.named_parameters()]
-    return ", ".join(names[:: max(len(names) // 4, 1)][:4])
+    if not any(fnmatchcase(name, pattern) for name in names):
+        some = ", ".join(names[:: max(len(names) // 4, 1)][:4])
+        raise ConfigError(f"'{key}': no parameter is named like '{pattern}'; some names are {some}")
 
 
 class Average:
     """Exponential running average of a model's weights; its decay grows with the steps at first.
 
-    Buffers (norm statistics, counters) are copied: they are averages already.
+    Buffers (norm statistics, counters) are copied: they are averages already. A decay of 0 copies all.
     """
 
     def __init__(self, model: nn.Module, decay: float) -> None:
@@ -100,6 +101,13 @@ class Average:
         for name, value in live.items():
             if name not in self._learnt:
                 self.state[name].copy_(value)
+
+    @torch.no_grad()
+    def restore_buffers(self, model: nn.Module) -> None:
+        """Set the model's buffers back to what they were at the last update."""
+        for name, value in model.state_dict().items():
+            if name not in self._learnt:
+                value.copy_(self.state[name])
 
     def load(self, state: Mapping[str, Tensor], updates: int) -> None:
         self.updates = updates

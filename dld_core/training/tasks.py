@@ -44,8 +44,7 @@ class Task(nn.Module):
     def _output(self, batch: Batch) -> TrainOutput:
         if not self.recognition_only:
             return self.spotter.forward_train(batch)
-        trace = self.spotter.recognize(batch)
-        return TrainOutput({"recognition": self.spotter.decoder.loss(trace.context, trace.targets)}, trace)
+        return self.spotter.recognition_losses(batch)
 
 
 def total_loss(losses: dict[str, Tensor]) -> Tensor:
