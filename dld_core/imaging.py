@@ -220,7 +220,7 @@ def _decode(
     while request.reduced and native[0] * native[1] > request.limits.decode_pixels * factor**2:
         factor *= 2
     if factor > 1 and own:
-        picture.draft(None, (-(-native[0] // factor), -(-native[1] // factor)))
+        picture.draft(None, (native[0] // factor, native[1] // factor))
     drafted = picture.size != native
     picture.load()
     return picture_to_rgb(picture, label, 1 if drafted else factor), native if drafted else picture.size

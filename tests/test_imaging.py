@@ -479,6 +479,16 @@ def test_huge_pictures_are_decoded_smaller(tmp_path: Path, suffix: str, orientat
     assert open_image(path, limits=ImageLimits(decode_pixels=100)).shape == whole.pixels.shape
 
 
+def test_a_huge_jpeg_is_reduced_by_its_decoder(tmp_path: Path) -> None:
+    pixels = np.random.default_rng(0).integers(0, 255, (203, 401, 3), dtype=np.uint8)
+    path = saved(tmp_path / "a.jpg", pixels)
+    with Image.open(path) as picture:
+        picture.draft(None, (100, 50))
+        expected = np.asarray(picture)
+    assert expected.shape == (51, 101, 3)
+    np.testing.assert_array_equal(load_image(path, limits=ImageLimits(decode_pixels=6000)).pixels, expected)
+
+
 def test_strips_change_nothing(photo: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
     rgba = np.dstack([photo, photo[:, :, 0]])
     wide = photo[:, :, 0].astype(np.uint16) * 257
