@@ -34,8 +34,9 @@ class AugmentConfig(PartConfig):
         steep_rotation: limit of a steep turn, degrees.
         perspective: how far a corner may move, as a fraction of the picture's side.
         stretch: how much width and height may differ in scale (0.2: by a factor of up to 1.2).
-        focus: how often (0-1) the frame is aimed at a word instead of anywhere.
-        tries: frames that are drawn, of which the one that cuts fewest words is taken.
+        focus: how often (0-1) the frame is aimed at words instead of anywhere.
+        tries: frames that are drawn, of which the one that cuts fewest words is taken (an aimed one also
+            for the words that it shows whole).
         min_height: words lower than this in the view, in pixels, become don't-care.
         photometric: colour, blur, noise and compression.
     """
@@ -151,7 +152,10 @@ def _choose_frame(
     rng: Generator,
     config: AugmentConfig,
 ) -> NDArray[np.float64]:
-    """Top-left corner (x, y) of the frame: of several random ones, the first that cuts fewest words."""
+    """Top-left corner (x, y) of the frame: of several random ones, the first that cuts fewest words.
+
+    Aimed frames (see `focus`) also want many whole words; the others show what photos hold besides text.
+    """
     frame = np.array([size[1], size[0]], dtype=np.float64)
     low = np.array(extent[:2])
     free = np.array(extent[2:]) - low - frame
@@ -160,7 +164,8 @@ def _choose_frame(
         return corners[0]  # type: ignore[no-any-return]
     boxes = np.array([[*p.min(0), *p.max(0)] for p in polygons], dtype=np.float64)
     care = np.flatnonzero(~ignore)
-    if len(care) and rng.random() < config.focus:
+    aim = len(care) > 0 and rng.random() < config.focus
+    if aim:
         middle = boxes[rng.choice(care, config.tries)].reshape(-1, 2, 2).mean(1)
         aimed = middle - rng.uniform(0.15, 0.85, (config.tries, 2)) * frame
         corners = np.where(free > 0, np.clip(aimed, low, low + free), corners)
@@ -168,7 +173,8 @@ def _choose_frame(
     end = boxes[None, :, 2:] - corners[:, None]
     whole = ((start >= -1) & (end <= frame + 1)).all(-1)
     touched = ((end > 0) & (start < frame)).all(-1)
-    worth = (whole & ~ignore).any(-1) * 0.5 - (touched & ~whole & ~ignore).sum(-1)
+    cut = (touched & ~whole & ~ignore).sum(-1)
+    worth = (whole & ~ignore).sum(-1) - 0.5 * cut if aim else -cut
     return corners[int(np.argmax(worth))]  # type: ignore[no-any-return]
 
 
