@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import cv2
@@ -29,6 +30,11 @@ class Damage:
     scale: float = 1.0
     contrast: float = 1.0
 
+    @property
+    def smear(self) -> float:
+        """Width of the spot that a point has become, in pixels: 1 where nothing was lost."""
+        return math.hypot(1.0 / self.scale, 2.0 * self.blur)
+
 
 def light(rng: Generator, image: Image) -> Image:
     """Uneven light: a smooth factor over the page."""
@@ -54,7 +60,7 @@ def tone(rng: Generator, image: Image, damage: Damage, strength: float) -> Image
 def blur(rng: Generator, image: Image, damage: Damage, strength: float) -> Image:
     """Out of focus (Gaussian) or shaken (motion)."""
     if chance(rng, 0.75):
-        sigma = uniform(rng, 0.4, 1.0 + 0.6 * float(rng.random())) * strength
+        sigma = (0.3 + 1.2 * float(rng.random()) ** 2) * strength
         damage.blur += sigma
         return np.asarray(cv2.GaussianBlur(image, (0, 0), sigma))
     length = integer(rng, 3, max(3, round(7 * strength)))
@@ -69,7 +75,7 @@ def blur(rng: Generator, image: Image, damage: Damage, strength: float) -> Image
 
 def coarsen(rng: Generator, image: Image, damage: Damage, strength: float) -> Image:
     """Down and up again: a small picture that was enlarged."""
-    scale = uniform(rng, max(0.35, 1 - 0.6 * strength), 0.9)
+    scale = uniform(rng, max(0.35, 1 - 0.5 * strength), 0.9)
     damage.scale *= scale
     small = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
     how = cv2.INTER_CUBIC if chance(rng, 0.3) else cv2.INTER_LINEAR

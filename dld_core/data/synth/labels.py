@@ -84,9 +84,9 @@ def finish_labels(
 ) -> tuple[list[NDArray[np.float32]], list[str], list[bool]]:
     """Clip the polygons to the page and decide what cannot be read.
 
-    Don't-care are words lower than `min_height` (after low resolution), blurred away, of too little contrast,
-    hidden by more than a third, or cut by the border by more than a tenth. Words that are all but outside
-    are left out.
+    Don't-care are words lower than `min_height` (in pixels as large as the damage smeared them), of too
+    little contrast, hidden by more than a third, or cut by the border by more than a tenth. Words that are
+    all but outside are left out.
     """
     height, width = occluded.shape
     polygons: list[NDArray[np.float32]] = []
@@ -99,8 +99,7 @@ def finish_labels(
             continue
         tall = side_height(word.polygon)
         unreadable = (
-            tall * damage.scale < min_height
-            or damage.blur > 0.2 * tall
+            tall / damage.smear < min_height
             or word.contrast * damage.contrast < _LOWEST_CONTRAST
             or visible < 0.9 * whole
             or _hidden(clipped, occluded) > _MOST_HIDDEN

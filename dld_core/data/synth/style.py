@@ -192,8 +192,11 @@ def colourise(
     return rgb, alpha
 
 
-def plate_canvas(rng: Generator, size: tuple[int, int], tone: Colour) -> tuple[Image, Image]:
-    """An empty sign board on a canvas (height, width): colour and alpha, with border, light and grain."""
+def plate_canvas(rng: Generator, size: tuple[int, int], tone: Colour, margin: int) -> tuple[Image, Image]:
+    """An empty sign board on a canvas (height, width): colour and alpha, with frame, light and grain.
+
+    The frame keeps within `margin` pixels of the border.
+    """
     height, width = size
     rgb = np.empty((height, width, 3), np.uint8)
     rgb[:] = tone
@@ -202,8 +205,9 @@ def plate_canvas(rng: Generator, size: tuple[int, int], tone: Colour) -> tuple[I
         corners = np.clip(tone + light, 0, 255).astype(np.uint8)
         rgb = np.asarray(cv2.resize(corners, (width, height), interpolation=cv2.INTER_LINEAR))
     alpha = _plate_shape(rng, size)
-    inset, thick = integer(rng, 1, max(1, min(size) // 14)), integer(rng, 1, max(1, min(size) // 24))
-    if chance(rng, 0.35):
+    if margin >= 4 and chance(rng, 0.4):
+        thick = integer(rng, 1, max(1, margin // 4))
+        inset = integer(rng, thick // 2, max(thick // 2, margin - thick - 2))
         frame = textures.rgb(text_colour(rng, tone))
         cv2.rectangle(rgb, (inset, inset), (width - 1 - inset, height - 1 - inset), frame, thick)
     if chance(rng, 0.3) and height * width < 200_000:
