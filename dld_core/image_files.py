@@ -42,14 +42,8 @@ def list_images(source: str | os.PathLike[str], recursive: bool = False) -> list
         raise ImageError(f"{name} does not exist; check the path (looked in {os.getcwd()})")
     images = [file for file in found if _looks_like_image(file)]
     if not images:
-        deeper = (
-            " (its folders are not searched; use a pattern such as 'folder/**/*.jpg')"
-            if _exists(path)
-            else ""
-        )
-        raise ImageError(
-            f"{name} holds no images; known suffixes: {' '.join(sorted(IMAGE_SUFFIXES))}{deeper}"
-        )
+        hint = f"; its folders are not searched, so use a pattern: '{path}/**/*.jpg'" if _exists(path) else ""
+        raise ImageError(f"{name} holds no images (known suffixes: {_SUFFIXES}){'' if recursive else hint}")
     return sorted(images, key=lambda file: (_natural(str(file.parent)), _natural(file.name)))
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -50,6 +50,7 @@ points = st.lists(st.tuples(st.floats(0, 200), st.floats(0, 120)), min_size=3, m
 words = st.builds(Word, st.text(max_size=9), st.floats(0, 1), points)
 
 
+@settings(max_examples=40, deadline=None)
 @given(st.lists(words, max_size=4), st.none() | st.text(max_size=5))
 def test_json_and_back_loses_nothing(found: list[Word], error: str | None) -> None:
     before = page(*found, error=error, image=None)
