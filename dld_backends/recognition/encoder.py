@@ -42,7 +42,8 @@ class SequenceEncoder(nn.Module):
     def forward(self, regions: Tensor) -> Tensor:
         """Region features [N, C, 8, W] to float32 states [N, W, D]; N may be 0."""
         if regions.shape[0] == 0:
-            return regions.new_zeros((0, regions.shape[3], self.features), dtype=torch.float32)
+            # an empty view rather than new zeros: a batch without words keeps its graph
+            return regions.float().mean((1, 2)).unsqueeze(2).expand(-1, -1, self.features)
         columns = self.cnn(regions).squeeze(2).transpose(1, 2)
         with torch.autocast(columns.device.type, enabled=False):  # recurrences are short and want float32
             states: Tensor = self.lstm(columns.float())[0]
