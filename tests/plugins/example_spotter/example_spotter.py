@@ -1,5 +1,4 @@
-"""Dark words on light ground: found by connected components, read by a small network that can be taught."""
-
+# Dark words on light ground: found by connected components, read by a small network that can be taught.
 import cv2
 import numpy as np
 import torch

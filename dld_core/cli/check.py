@@ -1,0 +1,95 @@
+"""`dld check`: the conformance kit on an installed part, contract by contract."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from dld_core.errors import ConfigError
+
+if TYPE_CHECKING:
+    from dld_core.testing import Outcome
+
+_MARKS = {"passed": "[green]passed[/]", "failed": "[red]FAILED[/]", "skipped": "[yellow]skipped[/]"}
+
+
+def check(
+    name: Annotated[str, typer.Argument(help="A part, as `dld backends` lists it.")],
+    group: Annotated[str | None, typer.Option(help="Its group, where the name stands in several.")] = None,
+    weights: Annotated[str, typer.Option(help="'bundled', 'none' (random) or a path.")] = "bundled",
+    option: Annotated[
+        list[str] | None, typer.Option(help="What to build it with; may be repeated.", metavar="KEY=VALUE")
+    ] = None,
+    only: Annotated[str | None, typer.Option(help="Contracts to check, such as S4,T8.")] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print a JSON list on stdout.")] = False,
+) -> None:
+    """Check an installed part against the contracts of docs/contract.md.
+
+    Exit 0 when none is broken, else 1.
+    """
+    from dld_core.testing.installed import case_of
+
+    case = case_of(name, group, None if weights == "none" else weights, dict(map(_pair, option or [])))
+    outcomes = _run(case, only)
+    failed = _print_json(outcomes) if json else _print_table(name, outcomes)
+    raise typer.Exit(int(failed > 0))
+
+
+def _pair(text: str) -> tuple[str, Any]:
+    import yaml
+
+    key, equals, value = text.partition("=")
+    if not equals or not key:
+        raise ConfigError(f"--option takes KEY=VALUE, not '{text}'.")
+    return key, yaml.safe_load(value)
+
+
+def _run(case: type, only: str | None) -> Iterator[Outcome]:
+    from dld_core.testing import contracts_of, run_contracts
+
+    known = [promised.number for promised, _ in contracts_of(case)]
+    wanted = [number.strip().upper() for number in only.split(",")] if only else known
+    strange = [number for number in wanted if number not in known]
+    if strange:
+        raise ConfigError(
+            f"There is no contract {', '.join(strange)} for this part; it has {', '.join(known)}."
+        )
+    return run_contracts(case, set(wanted))
+
+
+def _print_json(outcomes: Iterator[Outcome]) -> int:
+    import json
+
+    rows = [
+        {
+            "number": o.contract.number,
+            "promise": o.contract.promise,
+            "state": o.state,
+            "message": o.message,
+            "seconds": round(o.seconds, 3),
+        }
+        for o in outcomes
+    ]
+    print(json.dumps(rows, indent=2))
+    return sum(row["state"] == "failed" for row in rows)
+
+
+def _print_table(name: str, outcomes: Iterator[Outcome]) -> int:
+    from rich.console import Console
+    from rich.markup import escape
+
+    screen = Console(highlight=False, soft_wrap=True)
+    counts = dict.fromkeys(_MARKS, 0)
+    for o in outcomes:  # a line at a time, since some parts are slow
+        counts[o.state] += 1
+        pad = " " * (8 - len(o.state))
+        screen.print(f"{o.contract.number:<4}{_MARKS[o.state]}{pad}{escape(o.contract.promise)}")
+        if o.message:
+            screen.print(f"            {escape(o.message)}")
+    sys.stdout.flush()
+    told = ", ".join(f"{count} {state}" for state, count in counts.items() if count)
+    screen.print(f"[bold]{escape(name)}[/]: {told}")
+    return counts["failed"]
