@@ -92,7 +92,7 @@ def test_background_photos_have_no_words(photos: Path) -> None:
     assert sample.polygons == []
 
 
-def test_one_bad_picture_is_replaced_and_told_once(photos: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_bad_picture_is_replaced(photos: Path, capsys: pytest.CaptureFixture[str]) -> None:
     bad = photos / "images" / "img_1.png"
     bad.write_bytes(b"not a picture")
     stream = BatchStream([source(photos)], 4, [(64, 64)], seed=1)
@@ -116,7 +116,10 @@ def test_only_bad_pictures_end_in_one_sentence(photos: Path, workers: int) -> No
     [
         ({"kind": "icdr", "gt": "x"}, "did you mean 'icdar'"),
         ({"gt": "x"}, "a mapping with a 'kind'"),
-        ({"kind": "icdar", "gt": "x", "wieght": 2}, r"data\[0\]: unknown key 'wieght'; did you mean 'weight'"),
+        (
+            {"kind": "icdar", "gt": "x", "wieght": 2},
+            r"data\[0\]: unknown key 'wieght'; did you mean 'weight'",
+        ),
         ({"kind": "icdar"}, "'gt': Field required"),
         ({"kind": "synth", "weight": 0}, "'weight'"),
     ],

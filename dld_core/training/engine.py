@@ -223,12 +223,14 @@ class Trainer:
 
     def _step(self, data: Iterator[Batch]) -> bool:
         """One step; False when its losses or gradients were not finite and it was left out."""
-        # Randomness inside the model is a function of the step alone: an exact resumption needs no
-        # generator's state, of any rank or device.
-        seed_everything(self.config.seed, self.step, self.fabric.global_rank)
         rate = learning_rate(self.config, self.step, self._shared(self.clock.progress(self.step)))
         set_rate(self.optimizer, rate)
-        output = self._accumulate(data)
+        before = self.data_index, self.words
+        try:
+            output = self._accumulate(data)
+        except Exception:
+            self.data_index, self.words = before  # the step was not taken: it is to be taken again
+            raise
         norm = self._clip(output) if output else None
         if output is None or norm is None:
             return False
@@ -245,6 +247,9 @@ class Trainer:
         for micro in range(times):
             self.batch = next(data).to(fabric.device)
             self.data_index += fabric.world_size
+            # Randomness inside the model is a function of the step alone: an exact resumption needs no
+            # generator's state, of any rank or device. (Not earlier: a loader draws when it starts.)
+            seed_everything(self.config.seed, self.step, micro, fabric.global_rank)
             with fabric.no_backward_sync(self.module, enabled=micro + 1 < times):
                 output: TrainOutput = self.module(Parcel(self.batch))
                 hooks.losses_computed(self.step + 1, output.losses)
