@@ -7,7 +7,7 @@ import zipfile
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from dld_core.errors import DataError
 
@@ -49,7 +49,7 @@ class Problems:
 
 def image_name(file: str) -> str:
     """The image that a file speaks of: `gt_img_7.txt`, `res_img_7.txt`, `img_7.txt` -> `img_7`."""
-    return _PREFIX.sub("", PurePosixPath(file.replace("\\", "/")).name.rsplit(".", 1)[0])
+    return _PREFIX.sub("", file.replace("\\", "/").rsplit("/", 1)[-1].rsplit(".", 1)[0])
 
 
 def read_texts(source: str | Path, what: str, problems: Problems) -> list[TextFile]:
@@ -117,15 +117,15 @@ def _zip(path: Path, what: str, problems: Problems) -> Iterator[tuple[str, str, 
         raise DataError(f"the {what} {path} is neither a folder nor a readable zip ({error})") from None
     with archive:
         for entry in archive.infolist():
-            inner = PurePosixPath(entry.filename)
-            if inner.suffix.lower() != ".txt" or inner.name.startswith(".") or "__MACOSX" in inner.parts:
+            name = entry.filename.rsplit("/", 1)[-1]
+            if not name.lower().endswith(".txt") or name.startswith(".") or "__MACOSX" in entry.filename:
                 continue
             shown = f"{path}!{entry.filename}"
             if entry.file_size > LARGEST_FILE:
                 problems.add(shown, None, _too_large(entry.file_size))
                 continue
             try:
-                yield inner.name, shown, archive.read(entry)
+                yield name, shown, archive.read(entry)
             except (
                 zipfile.BadZipFile,
                 RuntimeError,

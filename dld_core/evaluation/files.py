@@ -7,7 +7,7 @@ from pathlib import Path
 
 from dld_core.errors import DataError
 from dld_core.evaluation.archive import Problems, TextFile, read_texts
-from dld_core.evaluation.lines import Layout, LineFormat, Row, rows_of, words_of
+from dld_core.evaluation.lines import Layout, LineFormat, Row, Sheet, rows_of
 from dld_core.evaluation.words import ImageWords
 
 
@@ -33,11 +33,14 @@ def read_predictions(
 
 def _read(source: str | Path, what: str, layout: Layout, scored: bool) -> dict[str, ImageWords]:
     problems = Problems()
-    files: list[tuple[TextFile, list[Row]]] = []
-    for file in read_texts(source, what, problems):
-        files.append((file, rows_of(file.text)))
+    files: list[tuple[TextFile, list[Row]]] = [
+        (file, rows_of(file.text)) for file in read_texts(source, what, problems)
+    ]
     form = LineFormat.of([row for _, rows in files for row in rows], layout, scored)
-    words = {file.image: words_of(file, rows, form, problems) for file, rows in files}
+    sheet = Sheet(form, problems)
+    for file, rows in files:
+        sheet.add(file, rows)
+    words = sheet.words()
     problems.raise_if_any()
     return words
 

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dld_core.evaluation.archive import Problems, TextFile
+from dld_core.evaluation.numbers import parse_numbers
 from dld_core.evaluation.words import ImageWords
 
 Layout = Literal["auto", "quad", "polygon", "rectangle"]
@@ -22,8 +23,9 @@ Layout = Literal["auto", "quad", "polygon", "rectangle"]
 DONT_CARE = "###"
 # Beyond any photo; larger numbers are damage, and their areas would lose digits.
 LARGEST_COORDINATE = 1_000_000
-_NUMBER = r"[ \t]*[-+]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]+)?[ \t]*"
-_LINE = re.compile(rf"^((?:{_NUMBER},)*)(.*)$", re.MULTILINE)
+# Possessive, so that the engine never backs into a number; whole numbers first, the usual case.
+_NUMBER = r"[ \t]*+[-+]?(?:[0-9]++(?:\.[0-9]*+)?|\.[0-9]++)(?:[eE][-+]?[0-9]++)?[ \t]*+"
+_LINE = re.compile(rf"^((?:-?+[0-9]++,|{_NUMBER},)*+)(.*+)", re.MULTILINE)
 _ONE_NUMBER = re.compile(_NUMBER)
 _QUOTED = re.compile(r'\s*"(.*)"\s*')
 # A set is one of longer polygons when this share of its lines has ten leading numbers, or one has twelve.
@@ -85,25 +87,83 @@ def rows_of(text: str) -> list[Row]:
     return _LINE.findall(text.replace("\r", ""))
 
 
-def words_of(file: TextFile, rows: Sequence[Row], form: LineFormat, problems: Problems) -> ImageWords:
-    """The words of one file; `###` is don't-care. Faults go to `problems` with file and line."""
-    counts: list[int] = []
-    numbers: list[str] = []
-    texts: list[str] = []
-    lines: list[int] = []
-    for line, row in enumerate(rows, 1):
-        leading = row[0].count(",")
-        wanted = form.coordinates(leading)
-        if wanted is not None:
-            head, text = row if leading == wanted else _cut(row, wanted + form.scored, form.textless)
-            counts.append(wanted // 2)
-            numbers.append(head)
-            texts.append(_unquote(text) if '"' in text else text)
-            lines.append(line)
-        elif row != _EMPTY:
-            problems.add(file.path, line, _complaint(row, form))
-    values = np.fromstring("".join(numbers).rstrip(","), sep=",")
-    return _pack(file, values, np.array(counts, np.int64), texts, lines, form, problems)
+class Sheet:
+    """The lines of many files, taken apart one by one and turned into numbers all at once."""
+
+    def __init__(self, form: LineFormat, problems: Problems) -> None:
+        self.form = form
+        self.problems = problems
+        self._files: list[tuple[TextFile, int]] = []
+        self._numbers: list[str] = []
+        self._counts: list[int] = []
+        self._texts: list[str] = []
+        self._lines: list[int] = []
+
+    def add(self, file: TextFile, rows: Sequence[Row]) -> None:
+        """Take in one file; faulty lines go to `problems`."""
+        before = len(self._texts)
+        for line, row in enumerate(rows, 1):
+            leading = row[0].count(",")
+            wanted = self.form.coordinates(leading)
+            if wanted is not None:
+                taken = wanted + self.form.scored
+                head, text = row if leading == taken else _cut(row, taken, self.form.textless)
+                self._numbers.append(head)
+                self._counts.append(wanted // 2)
+                self._texts.append(_unquote(text) if '"' in text else text)
+                self._lines.append(line)
+            elif row != _EMPTY:
+                self.problems.add(file.path, line, _complaint(row, self.form))
+        self._files.append((file, len(self._texts) - before))
+
+    def words(self) -> dict[str, ImageWords]:
+        """Every file's words by image; `###` is don't-care. Values out of range go to `problems`."""
+        counts = np.array(self._counts, np.int64)
+        values = parse_numbers("".join(self._numbers))
+        scores = None
+        if self.form.scored:
+            at = np.cumsum(counts * 2 + 1) - 1
+            scores, values = values[at], np.delete(values, at)
+            self._report(
+                np.flatnonzero(~((scores >= 0) & (scores <= 1))), "the score is not in [0, 1]; mend it"
+            )
+        wild = np.flatnonzero(~(np.abs(values) <= LARGEST_COORDINATE))
+        owners = np.unique(np.searchsorted(np.cumsum(counts * 2), wild, side="right"))
+        self._report(owners, f"a coordinate is beyond {LARGEST_COORDINATE} pixels; mend or remove the line")
+        points = values.reshape(-1, 2)
+        if self.form.layout == "rectangle":
+            points, counts = _corners(points), np.full(len(counts), 4, np.int64)
+        ignore = np.array([text == DONT_CARE for text in self._texts], bool)
+        return self._divide(points, counts, ignore, scores)
+
+    def _divide(
+        self,
+        points: NDArray[np.float64],
+        counts: NDArray[np.int64],
+        ignore: NDArray[np.bool_],
+        scores: NDArray[np.float64] | None,
+    ) -> dict[str, ImageWords]:
+        ends = np.concatenate([[0], np.cumsum(counts)]).tolist()
+        words: dict[str, ImageWords] = {}
+        first = 0
+        for file, size in self._files:
+            last = first + size
+            words[file.image] = ImageWords(
+                points[ends[first] : ends[last]],
+                counts[first:last],
+                self._texts[first:last],
+                ignore[first:last],
+                None if scores is None else scores[first:last],
+            )
+            first = last
+        return words
+
+    def _report(self, words: NDArray[np.int64], what: str) -> None:
+        if not len(words):
+            return
+        files = [file for file, size in self._files for _ in range(size)]
+        for index in words.tolist():
+            self.problems.add(files[index].path, self._lines[index], what)
 
 
 def _cut(row: Row, wanted: int, textless: bool) -> Row:
@@ -129,32 +189,6 @@ def _complaint(row: Row, form: LineFormat) -> str:
         return f"{leading + 1} numbers and no text; expected {need}: append the text, or ### for don't-care"
     hint = " (left, top, right, bottom? then use --layout rectangle)" if leading in (4, 5) else ""
     return f"only {leading} numbers before {bad[:40]!r}; expected {need}, with commas between{hint}"
-
-
-def _pack(
-    file: TextFile,
-    values: NDArray[np.float64],
-    counts: NDArray[np.int64],
-    texts: list[str],
-    lines: list[int],
-    form: LineFormat,
-    problems: Problems,
-) -> ImageWords:
-    scores = None
-    if form.scored:
-        at = np.cumsum(counts * 2 + 1) - 1
-        scores, values = values[at], np.delete(values, at)
-        for index in np.flatnonzero(~((scores >= 0) & (scores <= 1))):
-            problems.add(file.path, lines[index], f"the score {scores[index]:g} is not in [0, 1]")
-    wild = np.flatnonzero(~(np.abs(values) <= LARGEST_COORDINATE))
-    for index in dict.fromkeys(np.searchsorted(np.cumsum(counts * 2), wild, side="right").tolist()):
-        problems.add(
-            file.path, lines[index], f"a coordinate beyond {LARGEST_COORDINATE} pixels; mend or remove it"
-        )
-    points = values.reshape(-1, 2)
-    if form.layout == "rectangle":
-        points, counts = _corners(points), np.full(len(counts), 4, np.int64)
-    return ImageWords(points, counts, texts, np.array([text == DONT_CARE for text in texts], bool), scores)
 
 
 def _corners(points: NDArray[np.float64]) -> NDArray[np.float64]:

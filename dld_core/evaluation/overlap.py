@@ -1,13 +1,14 @@
 """Areas and intersections of the polygons of a whole data set at once.
 
-Pairs that cannot reach a threshold are thrown out by their boxes; only the rest is cut, convex quadrilaterals
-by `convex.py` and all others by shapely, each in one call. Area is the absolute shoelace sum and the inside
+Pairs that cannot reach a threshold are thrown out by their boxes; only the rest is cut, quadrilaterals by
+`quads.py` and all others by shapely, each in one call. Area is the absolute shoelace sum and the inside
 of a crossing outline follows the even-odd rule, because the Polygon library under the challenge's script does
 so; for outlines that do not cross themselves these are the usual area and inside.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -15,7 +16,7 @@ import numpy as np
 import shapely
 from numpy.typing import NDArray
 
-from dld_core.evaluation.convex import common_areas
+from dld_core.evaluation.quads import common_areas, convex_common_areas
 
 Floats = NDArray[np.float64]
 Indices = NDArray[np.int64]
@@ -140,12 +141,23 @@ def overlapping(truth: Regions, found: Regions, limits: Limits) -> Pairs:
     """All pairs within an image that can matter under `limits`, with their overlaps."""
     left, right = _box_pairs(truth, found, limits)
     common = np.zeros(len(left))
+    quads = (truth.counts[left] == 4) & (found.counts[right] == 4)
     convex = truth.convex[left] & found.convex[right]
-    common[convex] = common_areas(truth.quads(left[convex]), found.quads(right[convex]))
-    common[~convex] = _common_by_shapely(truth, found, left[~convex], right[~convex])
+    for chosen, measure in (
+        (convex, _by(convex_common_areas)),
+        (quads & ~convex, _by(common_areas)),
+        (~quads, _common_by_shapely),
+    ):
+        common[chosen] = measure(truth, found, left[chosen], right[chosen])
     area = found.areas[right]
     union = truth.areas[left] + area - common
     return Pairs(left, right, _ratio(common, union), _ratio(common, area))
+
+
+def _by(
+    measure: Callable[[Floats, Floats], Floats],
+) -> Callable[[Regions, Regions, Indices, Indices], Floats]:
+    return lambda truth, found, left, right: measure(truth.quads(left), found.quads(right))
 
 
 def _common_by_shapely(truth: Regions, found: Regions, left: Indices, right: Indices) -> Floats:

@@ -120,6 +120,8 @@ class _Scorer:
 def similarity(truth: str, read: str) -> float:
     """1 - edit distance / length of the longer, case-insensitive; 1 for two empty strings."""
     a, b = truth.upper(), read.upper()
+    if a == b:
+        return 1.0
     return 1.0 - float(editdistance.eval(a, b)) / max(len(a), len(b), 1)
 
 

@@ -32,6 +32,8 @@ def spotting_form(truth: str, special: str, min_length: int) -> str | None:
     A final 's, outer hyphens and special characters go. What is left is cared for when it is one run (no
     inner space) of at least `min_length` Latin or Greek letters or hyphens.
     """
+    if truth.isalpha() and truth.isascii():  # the usual case, for speed
+        return truth if len(truth) >= min_length else None
     word = truth[:-2] if truth[-2:] in ("'s", "'S") else truth
     word = word.strip("-")
     word = "".join(" " if character in special else character for character in word).strip()
