@@ -16,7 +16,7 @@ from dld_core.data.synth.warp import Geometry, Points
 Image = NDArray[np.uint8]
 Window = tuple[int, int, int, int]
 _BOARD_UNREST = 4.0
-_COVERED, _SEEN, _MOST_LOST = 140, 18, 0.25
+_COVERED, _SEEN, _MOST_LOST = 140, 26, 0.2
 
 
 def surroundings(image: Image, window: Window) -> tuple[Colour, float]:

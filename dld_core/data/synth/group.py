@@ -18,6 +18,8 @@ from dld_core.data.synth.warp import Arc, Bend, Geometry, Wave, camera_view
 
 UNREADABLE = "###"
 _TINY_RATE = 0.04
+# How much higher than the group's letter height the letters of a line are: lowest and highest factor.
+_EVEN, _BODY, _SIGN, _HEADLINE = (1.0, 1.0), (0.9, 1.1), (0.65, 1.5), (1.5, 3.0)
 _SHAPES = Weighted([("word", 36), ("line", 36), ("block", 28)])
 
 
@@ -68,7 +70,8 @@ class GroupMaker:
 
     def document(self, rng: Generator, most: int) -> Group:
         """A poster, page or screen: many lines, headline first, on one board or straight on the page."""
-        height = log_uniform(rng, self.config.size_range[0], min(40.0, self.config.size_range[1]), bias=1.8)
+        smallest, largest = self.config.size_range
+        height = log_uniform(rng, smallest, max(smallest, min(40.0, largest)), bias=1.8)
         per_line = integer(rng, 2, 6)
         counts = [integer(rng, max(1, per_line - 2), per_line) for _ in range(max(2, most // per_line))]
         lines = self._lines(rng, _limit(counts, most), height * supersampling(height), document=True)
@@ -104,28 +107,34 @@ class GroupMaker:
         return self.fonts.draw_for(rng, "".join(words))
 
     def _lines(self, rng: Generator, counts: list[int], height: float, document: bool = False) -> list[Line]:
-        case = self.source.case(rng)
-        texts = []
+        """Lines of these many words, about `height` high; in a document the first is the headline."""
+        texts = self._texts(rng, counts, document)
+        # A canvas much larger than the page would be shrunk anyway, after costing its size in time.
+        longest = max(sum(map(len, line)) + len(line) for line in texts)
+        room = 1.5 * max(self.config.page_size)
+        height = min(height, room / (0.6 * longest), room / (1.6 * len(texts)))
+        face = self._face(rng, [word for line in texts for word in line])
+        tracking = uniform(rng, 0.05, 0.45) if chance(rng, 0.15) else 0.0
+        spacing = uniform(rng, 0.6 if tracking else 0.35, 0.9) + tracking
+        even = chance(rng, 0.5)
+        lines = []
+        for number, words in enumerate(texts):
+            if chance(rng, 0.2):
+                face = self._face(rng, words)
+            spread = (
+                _HEADLINE if document and number == 0 else _EVEN if even else _BODY if document else _SIGN
+            )
+            lines.append(Line(words, face, height * uniform(rng, *spread), spacing, tracking))
+        return lines
+
+    def _texts(self, rng: Generator, counts: list[int], document: bool) -> list[list[str]]:
+        """Words per line; neighbouring lines mostly share their case."""
+        case, texts = self.source.case(rng), []
         for number, count in enumerate(counts):
             if chance(rng, 0.25) or (document and number == 1):
                 case = self.source.case(rng)
             texts.append([self.source.word(rng, case) for _ in range(count)])
-        face = self._face(rng, [word for line in texts for word in line])
-        even = chance(rng, 0.5)
-        spacing = uniform(rng, 0.35, 0.9)
-        tracking = uniform(rng, 0.05, 0.45) if chance(rng, 0.15) else 0.0
-        lines = []
-        for number, words in enumerate(texts):
-            own = height if even and not document else height * uniform(rng, 0.65, 1.5)
-            if document:
-                own = height * (
-                    uniform(rng, 1.5, 3.0) if number == 0 else 1.0 if even else uniform(rng, 0.9, 1.1)
-                )
-            if chance(rng, 0.2):
-                face = self._face(rng, words)
-            gap = max(spacing, 0.6) + tracking if tracking else spacing
-            lines.append(Line(words, face, own, gap, tracking))
-        return lines
+        return texts
 
     def _finish(
         self,
@@ -140,7 +149,7 @@ class GroupMaker:
         tight: bool = False,
     ) -> Group:
         scale = supersampling(height)
-        canvas_height = height * scale
+        canvas_height = min(height * scale, max(line.height for line in lines))
         margin = uniform(rng, 0.25, 1.0) if plate else uniform(rng, 0.15, 0.4) if tight else 0.5
         pad = max(3, round(canvas_height * margin))
         leading = canvas_height * uniform(rng, 0.25, 0.9)

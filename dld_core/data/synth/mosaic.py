@@ -69,6 +69,7 @@ def _fill_row(
             skyline[x : x + wide] = y + tall
             words += [Placed(w.text, np.add(w.polygon, (x, y)), w.contrast) for w in placed]
         x += wide
+    skyline[x:] += _LEAST  # a rest too narrow for any tile must not keep the page open
 
 
 def _tile(renderer: PageRenderer, rng: Generator, letter: float, room: int, photo: Image | None) -> Tile:
