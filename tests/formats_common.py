@@ -79,7 +79,7 @@ GOLDEN: dict[str, dict[str, str]] = {
         "10,119,43,119,43,131,10,131,None,###\n"
     },
     "totaltext": {
-        "poly_gt_img_1.txt": "x: [[259 313 389 427 354 302]], y: [[442 462 417 459 407 402]], ornt: [u'c'], "
+        "poly_gt_img_1.txt": "x: [[259 313 389 427 354 302]], y: [[542 462 417 459 507 582]], ornt: [u'c'], "
         "transcriptions: [u'PAUL']\n"
         "x: [[400 478 494 436]], y: [[398 380 448 465]], ornt: [u'#'], transcriptions: [u'#']\n"
         "x: [[10 90 90 10]], y: [[10 10 40 40]], ornt: [u'h'], transcriptions: [u\"JOE'S\"]\n"

@@ -39,6 +39,7 @@ def test_arrays_that_numpy_broke_over_lines(tmp_path: Path) -> None:
         ('u"JOE\'S"', "JOE'S"),
         (r"u'caf\xe9'", "caf\u00e9"),
         (r"u'a\\b'", "a\\b"),
+        (r"u'a\g\\g'", r"a\g\g"),
         ("u'[x], y: [['", "[x], y: [["),
         ("u'10' u'000'", "10,000"),
         ("", ""),

@@ -55,7 +55,7 @@ class CocoLikeFormat(JsonSetFormat):
             if key not in top:
                 at.error("missing-key", f"there is no '{key}'", f"write '{key}': an object of entries by id")
         images = self._images(top.get("imgs", {}), at / "imgs", finder)
-        entries = {_key(place): (place, entry) for place, entry in (at / "anns").objects(top.get("anns", {}))}
+        entries = {place.key: (place, entry) for place, entry in (at / "anns").objects(top.get("anns", {}))}
         self._join(images, entries, self._order(top, at, entries))
         dataset.images.extend(images.values())
         dataset.extra |= private(self.name, top, frozenset({"imgs", "anns", *_LINKS}))
@@ -63,7 +63,7 @@ class CocoLikeFormat(JsonSetFormat):
     def _images(self, value: Any, at: At, finder: ImageFinder) -> dict[str, AnnotatedImage]:
         images = {}
         for place, entry in at.objects(value):
-            key = str(entry.get("id", place.pointer.rpartition("/")[2]))
+            key = str(entry.get("id", place.key))
             name = (place / "file_name").text(entry.get("file_name", entry.get("filename")))
             image = annotated(name, place, finder)
             image.width, image.height = place.size(entry, "width"), place.size(entry, "height")
@@ -155,10 +155,6 @@ class CocoLikeFormat(JsonSetFormat):
             extra |= {"width": size[0], "height": size[1]}
         default = number if self.numeric_ids else image.name.rpartition(".")[0] or image.name
         return {"id": default, "file_name": image.name, "set": "train", **extra}
-
-
-def _key(at: At) -> str:
-    return at.pointer.rpartition("/")[2]
 
 
 def _complete(annotation: dict[str, Any], polygon: Polygon, image_id: Any) -> None:

@@ -31,7 +31,7 @@ class DavarFormat(JsonSetFormat):
         if _COMMENT in top:
             dataset.extra["davar.comment"] = top[_COMMENT]
         for place, entry in at.objects({key: value for key, value in top.items() if key != _COMMENT}):
-            image = annotated(place.pointer[1:].replace("~1", "/").replace("~0", "~"), place, finder)
+            image = annotated(place.key, place, finder)
             image.width, image.height = place.size(entry, "width"), place.size(entry, "height")
             image.extra = private(self.name, entry, frozenset({"height", "width", "content_ann"}))
             content = (place / "content_ann").mapping(entry.get("content_ann"))

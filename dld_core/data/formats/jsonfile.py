@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import mmap
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
@@ -33,6 +34,11 @@ class At:
     problems: Problems
     pointer: str = ""
     prefix: str = ""
+
+    @property
+    def key(self) -> str:
+        """The last key of the pointer, as the file has it."""
+        return self.pointer.rpartition("/")[2].replace("~1", "/").replace("~0", "~")
 
     @property
     def place(self) -> str:
@@ -197,5 +203,17 @@ def contains(path: Path, *needles: str) -> bool:
 
 
 def encode_json(document: Any) -> bytes:
-    """Compact UTF-8 JSON that ends in a newline; numpy scalars are not expected in it."""
-    return json.dumps(document, ensure_ascii=False, allow_nan=False).encode("utf-8", "replace") + b"\n"
+    """UTF-8 JSON that ends in a newline; NaN and infinity, which JSON has not, become null."""
+    try:
+        text = json.dumps(document, ensure_ascii=False, allow_nan=False)
+    except ValueError:
+        text = json.dumps(_finite(document), ensure_ascii=False, allow_nan=False)
+    return text.encode("utf-8", "replace") + b"\n"
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _finite(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_finite(inner) for inner in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -114,7 +114,7 @@ def _path_from(image: AnnotatedImage, target: Path, file: Path) -> str:
 
 
 def _word(shape: dict[str, Any], at: At) -> AnnotatedWord | None:
-    kind = shape.get("shape_type") or "polygon"
+    kind = (at / "shape_type").text(shape.get("shape_type")) or "polygon"
     if kind not in _POINTS:
         at.warning("shape-type", f"a {kind} is no region of text; it is left out", "draw a polygon")
         return None

@@ -29,6 +29,7 @@ _RECORD = re.compile(
     re.DOTALL,
 )
 _LITERAL = re.compile(r"""[uU]?('(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")""", re.DOTALL)
+_ESCAPE = re.compile(r"\\(.)", re.DOTALL)
 
 
 class TotalTextFormat(Format):
@@ -118,7 +119,7 @@ def _literals(text: str, file: Path, where: str, problems: Problems) -> str:
     """Python string literals to their text; several (a word with commas, split once) are joined again."""
     if not text.strip():
         return ""
-    found = [match[1] for match in _LITERAL.finditer(text)]
+    found = [_ESCAPE.sub(_known_escape, match[1]) for match in _LITERAL.finditer(text)]
     try:
         values = [str(ast.literal_eval(literal)) for literal in found]
     except (ValueError, SyntaxError):
@@ -127,6 +128,11 @@ def _literals(text: str, file: Path, where: str, problems: Problems) -> str:
         message = f"the transcription {text.strip()!r} is not in quotes"
         problems.error("bad-record", file, where, message, "write transcriptions: [u'text']")
     return ",".join(values).encode("utf-8", "replace").decode()
+
+
+def _known_escape(match: re.Match[str]) -> str:
+    """An escape that Python knows as it is; a lone backslash before anything else doubled."""
+    return match[0] if match[1] in "\\'\"abfnrtvx01234567NuU\n" else "\\" + match[0]
 
 
 def guess_orientation(word: AnnotatedWord) -> str:
