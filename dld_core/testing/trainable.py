@@ -100,7 +100,7 @@ class TrainableSpotterContract(SpotterContract, SequenceDecoderContract):
         known = [text for _, text in samples.readable(given)]
         for texts, ignore in zip(other.texts, other.ignore, strict=True):
             for index in ignore.nonzero().flatten().tolist():
-                texts[index] = "" if texts[index] == known[0] else known[0]
+                texts[index] = known[0] + known[-1]
         spotter = self.make()
         one, two = (self._train(copy.deepcopy(spotter), b) for b in (given, other))
         for name, loss in one.losses.items():
