@@ -13,6 +13,7 @@ from dld_core.data.synth.fonts import Face, load
 
 Box = tuple[float, float, float, float]
 Mask = NDArray[np.uint8]
+Font = ImageFont.FreeTypeFont
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,21 +52,20 @@ class Inked:
     rows: list[tuple[int, int]]
 
 
-def _advance(font: ImageFont.FreeTypeFont, word: str, tracking: float) -> float:
-    if not tracking:
-        return float(font.getlength(word))
-    return sum(float(font.getlength(c)) + tracking for c in word) - tracking
+def _advances(font: Font, word: str, gap: float) -> list[float]:
+    """Where the pen goes: one step for a word written in one go, one per letter where letters stand apart."""
+    if not gap:
+        return [float(font.getlength(word))]
+    return [float(font.getlength(character)) + gap for character in word]
 
 
 def _write(
-    draw: ImageDraw.ImageDraw, x: float, baseline: float, word: str, font: ImageFont.FreeTypeFont, gap: float
+    draw: ImageDraw.ImageDraw, at: tuple[float, float], word: str, font: Font, steps: list[float]
 ) -> None:
-    if not gap:
-        draw.text((x, baseline), word, fill=255, font=font, anchor="ls")
-        return
-    for character in word:
-        draw.text((x, baseline), character, fill=255, font=font, anchor="ls")
-        x += float(font.getlength(character)) + gap
+    x, baseline = at
+    for part, step in zip(word if len(steps) > 1 else [word], steps, strict=True):
+        draw.text((x, baseline), part, fill=255, font=font, anchor="ls")
+        x += step
 
 
 def _tight(mask: Mask, left: int, right: int) -> Box | None:
@@ -83,7 +83,8 @@ def ink_line(line: Line) -> Inked:
     size = max(4, round(line.height / line.face.capital))
     font = load(line.face.path, size)
     gap, space = line.tracking * line.height, line.spacing * line.height
-    widths = [_advance(font, word, gap) for word in line.words]
+    steps = [_advances(font, word, gap) for word in line.words]
+    widths = [sum(step) - gap for step in steps]
     pad = max(3, round(line.height * 0.5))
     ascent, descent = font.getmetrics()
     width, height = int(sum(widths) + space * (len(widths) - 1)) + 2 * pad + 1, ascent + descent + 2 * pad
@@ -91,10 +92,10 @@ def ink_line(line: Line) -> Inked:
     boxes: list[Box] = []
     texts: list[str] = []
     x = float(pad)
-    for word, advance in zip(line.words, widths, strict=True):
+    for word, step, advance in zip(line.words, steps, widths, strict=True):
         left, right = max(0, int(x) - pad), min(width, int(x + advance) + pad + 1)
         image = Image.new("L", (right - left, height))
-        _write(ImageDraw.Draw(image), x - left, pad + ascent, word, font, gap)
+        _write(ImageDraw.Draw(image), (x - left, pad + ascent), word, font, step)
         ink = np.asarray(image)
         box = _tight(ink, 0, right - left)
         if box:

@@ -15,6 +15,7 @@ from dld_core.data.synth.warp import Geometry, Points, box_points
 
 _LOWEST_CONTRAST = 13.0
 _MOST_HIDDEN = 0.35
+_LEAST_RELIEF = 4.5
 
 
 @dataclass(slots=True)
@@ -74,21 +75,41 @@ def _hidden(polygon: Points, occluded: NDArray[np.uint8]) -> float:
     return float((part[inside > 0] > 0).mean()) if inside.any() else 0.0
 
 
+def _relief(polygon: Points, grey: NDArray[np.uint8]) -> float:
+    """Standard deviation of brightness around a word."""
+    left, top = np.floor(polygon.min(0)).astype(int)
+    right, bottom = np.ceil(polygon.max(0)).astype(int) + 1
+    return float(cv2.meanStdDev(grey[top:bottom, left:right])[1][0, 0])
+
+
 def clip_polygon(polygon: Points, height: int, width: int) -> Points:
     """Points moved onto the page [0, width] x [0, height]."""
     return np.clip(polygon, 0.0, (float(width), float(height)))
 
 
 def finish_labels(
-    words: list[Placed], damage: Damage, occluded: NDArray[np.uint8], min_height: float
+    words: list[Placed],
+    damage: Damage,
+    occluded: NDArray[np.uint8],
+    min_height: float,
+    image: NDArray[np.uint8] | None = None,
 ) -> tuple[list[NDArray[np.float32]], list[str], list[bool]]:
     """Clip the polygons to the page and decide what cannot be read.
+
+    Args:
+        words: what was painted.
+        damage: what the page suffered since.
+        occluded: [H, W], non-zero where something hides the page.
+        min_height: of a readable word, pixels.
+        image: the final page [H, W, 3]; words that cannot be seen in it are don't-care too.
 
     Don't-care are words lower than `min_height` (in pixels as large as the damage smeared them), of too
     little contrast, hidden by more than a third, or cut by the border by more than a tenth. Words that are
     all but outside are left out.
     """
     height, width = occluded.shape
+    # Smoothed, so that noise does not pass for letters.
+    grey = None if image is None else cv2.blur(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), (3, 3))
     polygons: list[NDArray[np.float32]] = []
     texts: list[str] = []
     ignore: list[bool] = []
@@ -103,6 +124,7 @@ def finish_labels(
             or word.contrast * damage.contrast < _LOWEST_CONTRAST
             or visible < 0.9 * whole
             or _hidden(clipped, occluded) > _MOST_HIDDEN
+            or (grey is not None and _relief(clipped, grey) < _LEAST_RELIEF)
         )
         polygons.append(clipped.astype(np.float32))
         texts.append(word.text)

@@ -77,7 +77,7 @@ class PageRenderer:
     def _sample(
         self, image: Image, words: list[Placed], damage: Damage, occluded: Image, name: str
     ) -> Sample:
-        polygons, texts, ignore = finish_labels(words, damage, occluded, self.config.min_height)
+        polygons, texts, ignore = finish_labels(words, damage, occluded, self.config.min_height, image)
         return Sample(np.ascontiguousarray(image), polygons, texts, np.asarray(ignore, np.bool_), name)
 
     def background(self, rng: Generator, size: tuple[int, int]) -> Image:

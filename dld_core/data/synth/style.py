@@ -153,6 +153,12 @@ def _shadow_mask(ink: Image, offset: tuple[int, int], blur: float, opacity: floa
     return np.asarray(cv2.convertScaleAbs(moved, alpha=opacity))
 
 
+def _ramp(top: Colour, bottom: Colour, height: int) -> NDArray[np.float32]:
+    """Rows of colours that run from one to another, [height, 1, 3]."""
+    mix = np.linspace(0, 1, height, dtype=np.float32)[:, None, None]
+    return np.asarray(top * (1 - mix) + bottom * mix, np.float32)
+
+
 def colourise(
     rng: Generator, ink: Image, style: Style, plate: tuple[Image, Image] | None
 ) -> tuple[Image, Image]:
@@ -184,8 +190,7 @@ def colourise(
         ring = cv2.dilate(ink, kernel)
         lay(rgb, alpha, tone, np.asarray(cv2.subtract(ring, ink) if style.hollow else ring, np.uint8))
     if not style.hollow:
-        ramp = np.linspace(0, 1, ink.shape[0], dtype=np.float32)[:, None, None]
-        tone = style.fill if style.fade is None else style.fill * (1 - ramp) + style.fade * ramp
+        tone = style.fill if style.fade is None else _ramp(style.fill, style.fade, ink.shape[0])
         if style.outline is None and style.shadow is None and plate is None and style.fade is None:
             return rgb, np.asarray(cv2.convertScaleAbs(ink, alpha=style.opacity))
         lay(rgb, alpha, tone, np.asarray(cv2.convertScaleAbs(ink, alpha=style.opacity)))

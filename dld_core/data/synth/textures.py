@@ -21,15 +21,17 @@ def colour(rng: Generator) -> Colour:
     """A random colour, RGB float32 [3] in [0, 255]; greys and muted tones are common, as in photos."""
     value = uniform(rng, 15.0, 250.0)
     saturation = float(rng.random()) ** 1.7 * 0.9
-    hue = np.array([0.0, 1 / 3, 2 / 3]) + rng.random()
-    wheel = np.abs((hue % 1.0) * 6 - 3) - 1
-    return np.asarray(value * (1 - saturation * (1 - np.clip(wheel, 0, 1))), np.float32)
+    # Plain floats: arrays of three elements would cost more than all the rest of a colour.
+    hue = float(rng.random())
+    wheel = (abs((hue + turn) % 1.0 * 6 - 3) - 1 for turn in (0.0, 1 / 3, 2 / 3))
+    return np.array([value * (1 - saturation * (1 - min(max(w, 0.0), 1.0))) for w in wheel], np.float32)
 
 
 def near(rng: Generator, base: Colour, spread: float) -> Colour:
     """A colour like `base`, a bit lighter or darker."""
-    shade = base + rng.normal(0.0, spread) + rng.normal(0.0, spread / 3, 3)
-    return np.asarray(np.clip(shade, 0, 255), np.float32)
+    light, *tints = (float(v) for v in rng.standard_normal(4))
+    shades = (float(b) + spread * (light + tint / 3) for b, tint in zip(base, tints, strict=True))
+    return np.array([min(max(shade, 0.0), 255.0) for shade in shades], np.float32)
 
 
 def rgb(value: Colour) -> tuple[int, int, int]:
