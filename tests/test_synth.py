@@ -177,6 +177,13 @@ def test_what_cannot_be_read_is_dont_care(word: Placed, damage: Damage, ignored:
     assert (polygons[0] >= 0).all()
 
 
+def test_words_that_the_final_page_does_not_show_are_dont_care() -> None:
+    image = np.full((100, 100, 3), 120, np.uint8)
+    cv2.putText(image, "seen", (10, 20), cv2.FONT_HERSHEY_SIMPLEX, 0.5, (240, 240, 240), 1)
+    words = [Placed("seen", quad(10, 8, 40, 14), 90.0), Placed("gone", quad(10, 60, 40, 14), 90.0)]
+    assert finish_labels(words, Damage(), np.zeros((100, 100), np.uint8), 6.0, image)[2] == [False, True]
+
+
 def test_words_outside_the_page_are_left_out() -> None:
     words = [Placed("gone", quad(-80, 10, 60, 12), 90.0), Placed("flat", quad(5, 5, 0, 9), 90.0)]
     assert finish_labels(words, Damage(), np.zeros((50, 50), np.uint8), 6.0)[1] == []

@@ -75,6 +75,11 @@ def _hidden(polygon: Points, occluded: NDArray[np.uint8]) -> float:
     return float((part[inside > 0] > 0).mean()) if inside.any() else 0.0
 
 
+def _smooth_grey(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Brightness, smoothed so that noise does not pass for letters."""
+    return np.asarray(cv2.blur(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), (3, 3)), np.uint8)
+
+
 def _relief(polygon: Points, grey: NDArray[np.uint8]) -> float:
     """Standard deviation of brightness around a word."""
     left, top = np.floor(polygon.min(0)).astype(int)
@@ -108,8 +113,7 @@ def finish_labels(
     all but outside are left out.
     """
     height, width = occluded.shape
-    # Smoothed, so that noise does not pass for letters.
-    grey = None if image is None else cv2.blur(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), (3, 3))
+    grey = None if image is None else _smooth_grey(image)
     polygons: list[NDArray[np.float32]] = []
     texts: list[str] = []
     ignore: list[bool] = []
