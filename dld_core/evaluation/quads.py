@@ -111,8 +111,8 @@ def _gather(
     here: Floats, keep: NDArray[np.bool_], crossing: Floats, crosses: NDArray[np.bool_]
 ) -> tuple[Floats, NDArray[np.int64]]:
     """Put kept corners and crossings, in turn, into the first slots of new rings."""
-    emitted = np.stack([keep, crosses], axis=2).reshape(len(keep), -1)
-    points = np.stack([here, crossing], axis=2).reshape(len(keep), -1, 2)
+    emitted = np.stack([keep, crosses], axis=2).reshape(len(keep), 2 * _SLOTS - 2)
+    points = np.stack([here, crossing], axis=2).reshape(len(keep), 2 * _SLOTS - 2, 2)
     corners = emitted.sum(axis=1)
     row, slot = np.nonzero(emitted)
     place = np.arange(len(row)) - np.repeat(np.cumsum(corners) - corners, corners)
