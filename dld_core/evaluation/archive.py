@@ -41,6 +41,8 @@ class Problems:
         """Raise one DataError that lists the first of them."""
         if not self.found:
             return
+        if len(self.found) == 1:
+            raise DataError(self.found[0])
         head = "\n  ".join(self.found[: self.shown])
         rest = len(self.found) - self.shown
         more = f"\n  ... and {rest} more" if rest > 0 else ""
