@@ -18,6 +18,7 @@ from dld_core import entrypoints
 from dld_core.entrypoints import HERE, Entry
 from dld_core.errors import (
     BrokenPluginError,
+    ConfigError,
     DLDError,
     DuplicatePartError,
     MissingExtraError,
@@ -201,3 +202,27 @@ selectors: Group[ResolutionSelector] = Group(
 )
 distillers: Group[Distiller] = Group("dld.distillers", "distiller", "dld_core.interfaces:Distiller")
 GROUPS: tuple[Group[Any], ...] = (backends, selectors, distillers)
+
+
+def locate(name: str, group: str | None = None) -> Group[Any]:
+    """The group that holds a part of that name; nothing is imported.
+
+    Args:
+        group: an entry-point group to look in; None for all.
+
+    Raises:
+        ConfigError: no such group, or the name stands in several and `group` does not say which is meant.
+        UnknownPartError: no group holds the name.
+        DuplicatePartError: two distributions offer it.
+    """
+    groups = [g for g in GROUPS if group in (None, g.group)]
+    if not groups:
+        known = ", ".join(g.group for g in GROUPS)
+        raise ConfigError(f"There is no group '{group}'; choose one of {known}.")
+    having = [g for g in groups if name in g.names()]
+    if len(having) > 1:
+        found = " and ".join(g.group for g in having)
+        raise ConfigError(f"The name '{name}' stands in {found}; say which with --group.")
+    chosen = having[0] if having else groups[0]
+    chosen.find(name)
+    return chosen

@@ -244,3 +244,21 @@ def test_first_party_parts_come_through_entry_points_too() -> None:
     (info,) = [p for p in registry.backends.describe() if p.name == "maskrcnn"]
     assert (info.group, info.distribution) == ("dld.backends", "dld")
     assert {g.group for g in registry.GROUPS} == {"dld.backends", "dld.selectors", "dld.distillers"}
+
+
+def test_locate_finds_the_group_of_a_name(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    install_good(site)
+    first, second = (
+        Group[object]("test.backends", "backend", "dld_core.interfaces:Spotter") for _ in range(2)
+    )
+    second.group = "test.others"
+    monkeypatch.setattr(registry, "GROUPS", (first, second))
+    assert registry.locate("good") is first
+    assert registry.locate("good", "test.backends") is first
+    second.register("good", "somewhere:Else")
+    with pytest.raises(errors.ConfigError, match=r"test\.backends and test\.others"):
+        registry.locate("good")
+    with pytest.raises(errors.ConfigError, match=r"choose one of test\.backends, test\.others"):
+        registry.locate("good", "test.nothing")
+    with pytest.raises(errors.UnknownPartError, match="good"):
+        registry.locate("goood")

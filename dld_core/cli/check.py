@@ -30,9 +30,14 @@ def check(
 
     Exit 0 when none is broken, else 1.
     """
+    from dld_core import registry
+
+    options = dict(map(_pair, option or []))
+    registry.locate(name, group)  # a misspelt name is told before torch is loaded
+
     from dld_core.testing.installed import case_of
 
-    case = case_of(name, group, None if weights == "none" else weights, dict(map(_pair, option or [])))
+    case = case_of(name, group, None if weights == "none" else weights, options)
     outcomes = _run(case, only)
     failed = _print_json(outcomes) if json else _print_table(name, outcomes)
     raise typer.Exit(int(failed > 0))

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from dld_core import registry
-from dld_core.errors import ConfigError, DLDError
+from dld_core.errors import DLDError
 from dld_core.interfaces import Distiller, ResolutionSelector, Spotter, TrainableSpotter
 from dld_core.testing.compare import seeded
 from dld_core.testing.distiller import DistillerContract
@@ -39,7 +39,7 @@ def case_of(
     Raises:
         DLDError: it is unknown, ambiguous, broken, or cannot be built.
     """
-    part = _find(name, group).get(name)
+    part = registry.locate(name, group).get(name)
     options = dict(options or {})
 
     def make(case: object) -> Any:
@@ -52,18 +52,6 @@ def case_of(
     _try_out(name, make)
     contracts = next(case for kind, case in _CONTRACTS if issubclass(part, kind))
     return type(f"{part.__name__}Contract", (contracts,), {"make": make})
-
-
-def _find(name: str, group: str | None) -> registry.Group[Any]:
-    groups = [g for g in registry.GROUPS if group in (None, g.group)]
-    if not groups:
-        known = ", ".join(g.group for g in registry.GROUPS)
-        raise ConfigError(f"There is no group '{group}'; choose one of {known}.")
-    having = [g for g in groups if name in g.names()]
-    if len(having) > 1:
-        found = " and ".join(g.group for g in having)
-        raise ConfigError(f"The name '{name}' stands in {found}; say which with --group.")
-    return having[0] if having else groups[0]
 
 
 def _try_out(name: str, make: Any) -> None:
