@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import re
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,11 +13,15 @@ from typing import Any
 
 import pytest
 import torch
+import yaml
 from safetensors.torch import load_file, save_file
 from tiny_training import TinySpotter, write_photos
 from torch import Tensor
 
 from dld_core.cli import main
+from dld_core.data.augment import AugmentConfig
+from dld_core.data.photometric import PhotometricConfig
+from dld_core.data.sources import PhotosSourceConfig, SynthSourceConfig
 from dld_core.errors import ConfigError, TrainingError, WeightsError
 from dld_core.hooks import hooks
 from dld_core.hookspecs import hookimpl
@@ -25,6 +30,7 @@ from dld_core.training import TrainConfig, TrainResult, train
 from dld_core.training.batch_file import load_batch
 from dld_core.training.checkpoint import saved
 from dld_core.training.clock import Clock
+from dld_core.training.config import InitConfig, OptimizerConfig, ValidationConfig
 
 
 class Runs:
@@ -232,6 +238,7 @@ def test_wrong_configs_are_explained(runs: Runs) -> None:
         ({"data": {"kind": "icdar"}}, "must be a list"),
         ({"sizes": [8]}, "32 pixels or more"),
         ({"init": {"pth": "x"}}, "did you mean 'path'"),
+        ({"init": {"path": "bundled", "only": ["x"]}}, "load as they are"),
         ({"validation": {"data": [], "evry": 2}}, "did you mean 'every'"),
     ):
         with pytest.raises(ConfigError, match=message):
@@ -282,6 +289,25 @@ def test_a_run_starts_from_another_runs_folder(runs: Runs) -> None:
     runs.train("second", spotter, init=str(runs.folder / "first"), steps=1, lr=1e-9, freeze=["trunk.*"])
     learnt = load_file(first.weights)
     torch.testing.assert_close(spotter.finder.weight, learnt["finder.weight"], atol=1e-6, rtol=0)
+
+
+def test_bundled_weights_are_the_backends_business(runs: Runs) -> None:
+    asked: list[Any] = []
+
+    class Bundled(TinySpotter):
+        @classmethod
+        def create(cls, weights: Any = "bundled", device: str = "cpu", **options: Any) -> TinySpotter:
+            asked.append(weights)
+            return cls(cls.config_type.parse(options))
+
+    backends.register("tiny", Bundled)
+    try:
+        train(runs.config(init="bundled", steps=1), runs.folder / "run", quiet=True)
+        train(runs.config(steps=1, options={"width": 6}), runs.folder / "other", quiet=True)
+    finally:
+        backends.unregister("tiny")
+    assert asked == ["bundled", None]
+    assert load_file(runs.folder / "other" / "model.safetensors")["finder.weight"].shape[1] == 6
 
 
 def test_frozen_parts_and_their_norms_stay(runs: Runs) -> None:
@@ -410,3 +436,24 @@ def test_the_command_trains_and_prints_the_weights(runs: Runs, capfd: pytest.Cap
     assert "add --resume" in err
     file.write_text("backend: tiny\nsteps: [")
     assert call(capfd, *arguments)[0] == 2
+
+
+DOCUMENT = Path(__file__).parents[1] / "docs" / "training.md"
+
+
+def test_the_documentation_names_every_setting() -> None:
+    text = DOCUMENT.read_text(encoding="utf-8")
+    models = (TrainConfig, OptimizerConfig, ValidationConfig, AugmentConfig, PhotometricConfig)
+    fields = [
+        name for model in (*models, SynthSourceConfig, PhotosSourceConfig) for name in model.model_fields
+    ]
+    assert [name for name in fields if f"`{name}`" not in text] == []
+    assert "`{path, partial, rename, only}`" in text
+    assert set(InitConfig.model_fields) == {"path", "partial", "rename", "only"}
+
+
+def test_the_documented_configs_are_valid() -> None:
+    blocks = re.findall(r"```yaml\n(.*?)```", DOCUMENT.read_text(encoding="utf-8"), flags=re.DOTALL)
+    assert len(blocks) == 3
+    for block in blocks:
+        assert TrainConfig.parse(yaml.safe_load(block)).backend == "maskrcnn"

@@ -14,7 +14,8 @@ class InitConfig(PartConfig):
     """Weights to start from.
 
     Attributes:
-        path: a .safetensors file, a folder with model.safetensors, or a checkpoint of an earlier run.
+        path: a .safetensors file, a folder with model.safetensors, a checkpoint of an earlier run, or
+            "bundled" for the weights that ship with the backend.
         partial: accept weights that fit only in part (the report says what did not).
         rename: beginnings of names in the file -> beginnings of names in the model.
         only: patterns; nothing but the weights whose name (in the model) matches one is loaded.
@@ -24,6 +25,17 @@ class InitConfig(PartConfig):
     partial: bool = True
     rename: dict[str, str] = Field(default_factory=dict)
     only: tuple[str, ...] = ()
+
+    @model_validator(mode="after")
+    def _bundled_as_they_are(self) -> InitConfig:
+        if self.bundled and (self.rename or self.only):
+            raise ValueError("bundled weights load as they are; leave out 'rename' and 'only'")
+        return self
+
+    @property
+    def bundled(self) -> bool:
+        """Whether the weights are those that ship with the backend."""
+        return self.path == "bundled"
 
 
 class OptimizerConfig(PartConfig):

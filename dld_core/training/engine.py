@@ -100,6 +100,7 @@ class Trainer:
         self.fabric, self.config, self.out = fabric, config, out
         self.step = self.data_index = self.words = self.bad_steps = 0
         self.best = -math.inf
+        self.waited = 0.0
         self.chief = fabric.is_global_zero
         self.reporter = Reporter(config.log_seconds, quiet or not self.chief)
         if config.threads:
@@ -125,7 +126,7 @@ class Trainer:
         config = self.config
         seed_everything(config.seed)
         self.spotter = spotter if spotter is not None else build_spotter(config)
-        if config.init and fresh:
+        if config.init and fresh and not config.init.bundled:
             report = initialise(self.spotter, config.init)
             self.reporter.say(f"weights from {config.init.path}: {report}")
         self.still = freeze(self.spotter, config.freeze)
@@ -245,7 +246,9 @@ class Trainer:
         """Gradients of `accumulate` batches; the last one's losses, or None when they were not finite."""
         fabric, times = self.fabric, self.config.accumulate
         for micro in range(times):
+            asked = time.monotonic()
             self.batch = next(data).to(fabric.device)
+            self.waited += time.monotonic() - asked
             self.data_index += fabric.world_size
             # Randomness inside the model is a function of the step alone: an exact resumption needs no
             # generator's state, of any rank or device. (Not earlier: a loader draws when it starts.)
@@ -310,7 +313,7 @@ class Trainer:
             reading = read_trace(self.spotter, output.trace, limit=64)
             if reading.words:
                 values = {**values, "word_accuracy": reading.accuracy}
-            self.log.steps(self.step, self.words, losses, values)
+            self.log.steps(self.step, self.words, self.waited, losses, values)
 
     def _look(self) -> None:
         """Validate when it is time, and keep the best weights."""

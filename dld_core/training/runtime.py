@@ -46,15 +46,17 @@ def make_fabric(config: TrainConfig, devices: int | None) -> Fabric:
 
 
 def build_spotter(config: TrainConfig) -> TrainableSpotter:
-    """The backend that the config names, with random weights.
+    """The backend that the config names, with random weights (or the bundled ones, where `init` says so).
 
     Raises:
         UnknownPartError, BrokenPluginError, MissingExtraError, ConfigError: it cannot be had as asked for.
+        WeightsError: it has no bundled weights, or none that fit its options.
         TrainingError: it can only predict.
     """
     from dld_core.registry import backends
 
-    spotter = backends.get(config.backend).create(weights=None, device="cpu", **config.options)
+    weights = "bundled" if config.init and config.init.bundled else None
+    spotter = backends.get(config.backend).create(weights=weights, device="cpu", **config.options)
     if not isinstance(spotter, TrainableSpotter):
         raise TrainingError(
             f"the backend '{config.backend}' only predicts; choose one that `dld backends` lists as trainable"
