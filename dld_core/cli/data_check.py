@@ -8,7 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
     from dld_core.data.formats.checks import CheckReport
+    from dld_core.data.formats.model import AnnotatedImage
     from dld_core.data.formats.problems import Problem
 
 BAD_INPUT = 3
@@ -35,13 +38,22 @@ def check(
     from dld_core.data.formats.textfile import known_encoding
 
     options = ReadOptions(images, known_encoding(encoding), points)
-    report = run(path, format, options=options, decode_images=not quick)
+    report = run(path, format, options=options, decode_images=not quick, track=_show_progress)
     if as_json:
         _print_json(path, report)
     else:
         _print_text(report, everything)
     if report.problems.of("error"):
         raise typer.Exit(BAD_INPUT)
+
+
+def _show_progress(images: Sequence[AnnotatedImage]) -> Iterable[AnnotatedImage]:
+    """The same images, with a bar on stderr where that is a terminal."""
+    from rich.console import Console
+    from rich.progress import track
+
+    console = Console(stderr=True)
+    return track(images, "images", console=console, transient=True, disable=not console.is_terminal)
 
 
 def _summary(path: Path, report: CheckReport) -> dict[str, Any]:

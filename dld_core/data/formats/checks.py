@@ -16,7 +16,7 @@ import shapely
 from dld_core.data.formats.base import ReadOptions
 from dld_core.data.formats.catalogue import get_format, sniff
 from dld_core.data.formats.coordinates import Polygon
-from dld_core.data.formats.imagechecks import check_images
+from dld_core.data.formats.imagechecks import Track, check_images
 from dld_core.data.formats.jsonfile import read_json
 from dld_core.data.formats.model import AnnotatedImage, AnnotatedWord, Dataset, signed_area
 from dld_core.data.formats.pairing import label_files
@@ -46,6 +46,7 @@ def check(
     *,
     options: ReadOptions | None = None,
     decode_images: bool = True,
+    track: Track = iter,
 ) -> CheckReport:
     """Check a data set.
 
@@ -54,6 +55,7 @@ def check(
         format: a name of `FORMATS`, or "auto".
         options: how to read.
         decode_images: decode every image whole, which finds truncated ones; else read headers alone.
+        track: wraps the images while they are read, to show how far the work is.
 
     Raises:
         DataError: nothing is at the path.
@@ -69,7 +71,7 @@ def check(
         _check_unknown(target, str(error), found)
         return CheckReport(None, found)
     dataset = get_format(name).read(target, found, options or ReadOptions())
-    sizes = check_images(dataset, found, decode=decode_images)
+    sizes = check_images(dataset, found, decode=decode_images, track=track)
     for image in dataset.images:
         check_words(image, sizes.get(id(image)), found)
     _check_names(dataset, found)
@@ -146,19 +148,23 @@ class _Reporter:
 
 def _check_shape(word: AnnotatedWord, report: _Reporter) -> bool:
     """Area, crossings and direction; whether there is an area at all."""
-    shape = shapely.Polygon(word.polygon)
-    if shape.convex_hull.area < 1e-9:
+    area = signed_area(word.polygon)
+    if abs(area) < 1e-9 and shapely.MultiPoint(word.polygon).convex_hull.area < 1e-9:
         report.error("zero-area", "the points enclose no area", "draw the region anew, or remove the word")
         return False
-    if not shapely.LinearRing(_distinct(word.polygon)).is_simple:
-        reason = shapely.is_valid_reason(shape)
+    if not (_is_simple(word.polygon) or _is_simple(_distinct(word.polygon))):
+        reason = shapely.is_valid_reason(shapely.Polygon(word.polygon))
         spot = reason[reason.index("[") :] if "[" in reason else ""
         message = f"the outline crosses or touches itself{f' at {spot}' if spot else ''}"
         report.error("self-crossing", message, "list the points in order around the word")
-    elif signed_area(word.polygon) < 0:
+    elif area < 0:
         message = "the points go round anticlockwise, so the text would be read mirrored"
         report.warning("anticlockwise", message, "list them clockwise from the start of the text")
     return True
+
+
+def _is_simple(polygon: Polygon) -> bool:
+    return bool(shapely.is_simple(shapely.linearrings(polygon)))
 
 
 def _distinct(polygon: Polygon) -> Polygon:

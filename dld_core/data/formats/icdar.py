@@ -15,9 +15,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar
 
-from dld_core.data.formats.base import Format, Losses, ReadOptions, marked_text, own_extras
+from dld_core.data.formats.base import Format, Losses, ReadOptions, marked_text, own_extras, place_of
 from dld_core.data.formats.coordinates import flat, is_number, is_numeric, parse_numbers, to_polygon
-from dld_core.data.formats.model import AnnotatedWord, Dataset
+from dld_core.data.formats.model import AnnotatedImage, AnnotatedWord, Dataset
 from dld_core.data.formats.perfile import one_line, read_per_image, sniff_lines, write_per_image
 from dld_core.data.formats.problems import Problems
 from dld_core.data.formats.textfile import split_lines
@@ -165,11 +165,23 @@ class IcdarFormat(Format):
 
     def write(self, dataset: Dataset, target: Path, losses: Losses) -> list[Path]:
         """See Format."""
-        return write_per_image(dataset, target, "gt_{}.txt", losses, _format_word)
+        return write_per_image(dataset, target, "gt_{}.txt", losses, _format_word, _note_ambiguous)
 
 
 def _parse_file(text: str, file: Path, problems: Problems, options: ReadOptions) -> list[AnnotatedWord]:
     return parse(text, file, problems, options.points)
+
+
+def _note_ambiguous(image: AnnotatedImage, text: str, losses: Losses) -> None:
+    """The number of points is not written, so a text that begins with numbers may be taken for points."""
+    read = {word.where: word for word in parse(text, "", Problems())}
+    for number, word in enumerate(image.words, start=1):
+        again = read.get(f"line {number}")
+        if again is None or len(again.polygon) != len(word.polygon):
+            what = (
+                "point counts that cannot be told from the file (--points says them, where all have as many)"
+            )
+            losses.add(what, place_of(word, image.source))
 
 
 def _format_word(word: AnnotatedWord, losses: Losses, where: str) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Sequence
+
 from dld_core.data.formats.model import AnnotatedImage, Dataset
 from dld_core.data.formats.problems import Problems
 from dld_core.data.formats.sizes import Header, read_header
@@ -11,13 +13,19 @@ _TURNS = {2: "mirrored", 3: "turned by 180°", 4: "flipped", 5: "mirrored and tu
 _TURNS |= {6: "turned by 90°", 7: "mirrored and turned by 90°", 8: "turned by 90°"}
 
 
-def check_images(dataset: Dataset, problems: Problems, *, decode: bool = True) -> dict[int, tuple[int, int]]:
+Track = Callable[[Sequence[AnnotatedImage]], Iterable[AnnotatedImage]]
+
+
+def check_images(
+    dataset: Dataset, problems: Problems, *, decode: bool = True, track: Track = iter
+) -> dict[int, tuple[int, int]]:
     """Report what is wrong with the images; (width, height) of the others by `id` of their entry.
 
     Args:
         dataset: what was read.
         problems: where trouble goes.
         decode: read the pixels too, which finds truncated files.
+        track: wraps the images, to show how far the work is.
     """
     sizes = {}
     if _none_found(dataset):
@@ -31,7 +39,7 @@ def check_images(dataset: Dataset, problems: Problems, *, decode: bool = True) -
             "pass their folder: --images DIR; only the labels are checked",
         )
     else:
-        for image in dataset.images:
+        for image in track(dataset.images):
             size = _check_image(image, problems, decode)
             if size is not None:
                 sizes[id(image)] = size

@@ -91,8 +91,8 @@ class Dataset:
 def signed_area(polygon: NDArray[np.floating[Any]]) -> float:
     """Shoelace area in square pixels; positive is clockwise on the screen (y grows downwards)."""
     shifted = polygon.astype(np.float64) - polygon[0]  # near the origin, large offsets lose no digits
-    x, y = shifted[:, 0], shifted[:, 1]
-    return float(0.5 * (np.dot(x, np.roll(y, -1)) - np.dot(y, np.roll(x, -1))))
+    x, y = shifted[:, 0], shifted[:, 1]  # the first point is (0, 0) now: the closing side adds nothing
+    return float(0.5 * (x[:-1] @ y[1:] - y[:-1] @ x[1:]))
 
 
 def clockwise(polygon: NDArray[np.floating[Any]]) -> NDArray[np.float32]:

@@ -109,13 +109,21 @@ def target_files(
 
 
 def write_per_image(
-    dataset: Dataset, target: Path, pattern: str, losses: Losses, format_word: FormatWord
+    dataset: Dataset,
+    target: Path,
+    pattern: str,
+    losses: Losses,
+    format_word: FormatWord,
+    review: Callable[[AnnotatedImage, str, Losses], None] | None = None,
 ) -> list[Path]:
-    """Write one UTF-8 file per image, one line per word."""
+    """Write one UTF-8 file per image, one line per word; `review` sees the text of each file."""
     written = []
     for image, file in target_files(dataset, target, pattern, losses):
         lines = [format_word(word, losses, place_of(word, image.source)) for word in image.words]
-        file.write_bytes("".join(f"{line}\n" for line in lines).encode("utf-8", "replace"))
+        text = "".join(f"{line}\n" for line in lines)
+        if review is not None:
+            review(image, text, losses)
+        file.write_bytes(text.encode("utf-8", "replace"))
         written.append(file)
     return written
 
