@@ -62,7 +62,7 @@ def scan(group: str) -> list[Entry]:
     for distribution in importlib.metadata.distributions():
         try:
             found = list(_entries_of(distribution, group))
-            name = _normalised(distribution.metadata["Name"] or "") if found else ""
+            name = _normalised(name_of(distribution)) if found else ""
         except Exception:  # a half-removed distribution must not hide the others
             continue
         if name and name not in seen:
@@ -76,10 +76,14 @@ def _entries_of(distribution: importlib.metadata.Distribution, group: str) -> It
         return
     for point in distribution.entry_points:
         if point.group == group and point.name:
-            dist_name = distribution.metadata["Name"]
-            yield Entry(
-                group, point.name, point.value.split("[")[0].strip(), dist_name, distribution.version or ""
-            )
+            target = point.value.split("[")[0].strip()
+            yield Entry(group, point.name, target, name_of(distribution), distribution.version or "")
+
+
+def name_of(distribution: importlib.metadata.Distribution) -> str:
+    """What pip calls a distribution; "" for one that is half removed."""
+    metadata = distribution.metadata
+    return metadata["Name"] if metadata and "Name" in metadata else ""
 
 
 def load(entry: Entry) -> Any:

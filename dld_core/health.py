@@ -194,8 +194,8 @@ def _one_opencv() -> Iterator[Finding]:
 
 
 def _distributions() -> set[str]:
-    names = (d.metadata["Name"] for d in importlib.metadata.distributions())
-    return {name.lower().replace("_", "-") for name in names if name}
+    names = map(entrypoints.name_of, importlib.metadata.distributions())
+    return {name.lower().replace("_", "-") for name in names}
 
 
 def _devices(torch: dict[str, Any]) -> Iterator[Finding]:
