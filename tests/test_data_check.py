@@ -94,6 +94,33 @@ def test_every_problem_between_files_in_one_run(tmp_path: Path) -> None:
     assert "iconv -f LATIN1" in encoding.fix
 
 
+@pytest.mark.parametrize(
+    ("file", "content", "code"),
+    [
+        ("labels.txt", "1,2,3,4,5,6,7,text\n", "wrong-count"),
+        ("gt_img_1.txt", "nothing that fits\n", "wrong-count"),
+        ("img_1.txt", b"\x00\x01", "binary-file"),
+    ],
+)
+def test_files_with_nothing_right_are_still_checked_line_by_line(
+    file: str, content: str | bytes, code: str, tmp_path: Path
+) -> None:
+    put(tmp_path / file, content)
+    put_image(tmp_path / "img_1.png")
+    report = check(tmp_path)
+    assert report.dataset is not None
+    assert (code, "line 1") in {(p.code, p.where) for p in report.problems.of("error")}
+
+
+def test_empty_files_mean_images_without_words(tmp_path: Path) -> None:
+    put(tmp_path / "img_1.txt", "")
+    put_image(tmp_path / "img_1.png")
+    report = check(tmp_path)
+    assert not report.problems.items
+    assert report.dataset is not None
+    assert len(report.dataset) == 1
+
+
 def test_headers_alone_find_no_truncation(tmp_path: Path) -> None:
     put(tmp_path / "gt_img_1.txt", "")
     put_image(tmp_path / "img_1.jpg")

@@ -22,7 +22,7 @@ def check(
     format: Annotated[str, typer.Option("--format", help="Name of the format; see docs/data.md.")] = "auto",
     images: Annotated[
         Path | None,
-        typer.Option("--images", help="Folder of the images; told if not given."),
+        typer.Option("--images", exists=True, file_okay=False, help="Folder of the images; else told."),
     ] = None,
     encoding: Annotated[str, typer.Option("--encoding", help="Of text files.")] = "utf-8",
     points: Annotated[

@@ -18,7 +18,7 @@ def convert(
     source_format: Annotated[str, typer.Option("--from", help="Format to read.")] = "auto",
     images: Annotated[
         Path | None,
-        typer.Option("--images", help="Folder of the images; told if not given."),
+        typer.Option("--images", exists=True, file_okay=False, help="Folder of the images; else told."),
     ] = None,
     copy_images: Annotated[bool, typer.Option("--copy-images", help="Copy the images along.")] = False,
     encoding: Annotated[str, typer.Option("--encoding", help="Of text files that are read.")] = "utf-8",

@@ -80,12 +80,12 @@ def check(
 
 def _check_unknown(path: Path, message: str, problems: Problems) -> None:
     """Where no format fits, damage of the files is the likeliest reason."""
-    for suffix in (".json", ".txt"):
-        for file in label_files(path, suffix):
-            if file.suffix.lower() == ".json":
-                read_json(file, problems)
-            else:
-                read_text(file, problems)
+    files = {file: None for suffix in (".json", ".txt") for file in label_files(path, suffix)}
+    for file in files:
+        if file.suffix.lower() == ".json":
+            read_json(file, problems)
+        else:
+            read_text(file, problems)
     problems.error(
         "unknown-format", path, "", message.rstrip("."), "see docs/data.md for what each looks like"
     )

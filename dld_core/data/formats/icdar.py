@@ -18,6 +18,7 @@ from typing import ClassVar
 from dld_core.data.formats.base import Format, Losses, ReadOptions, marked_text, own_extras, place_of
 from dld_core.data.formats.coordinates import flat, is_number, is_numeric, parse_numbers, to_polygon
 from dld_core.data.formats.model import AnnotatedImage, AnnotatedWord, Dataset
+from dld_core.data.formats.pairing import image_folder, label_files, label_stem, list_images
 from dld_core.data.formats.perfile import one_line, read_per_image, sniff_lines, write_per_image
 from dld_core.data.formats.problems import Problems
 from dld_core.data.formats.textfile import split_lines
@@ -156,8 +157,9 @@ class IcdarFormat(Format):
     summary: ClassVar[str] = "ICDAR 2015 txt per image: x1,y1,...,xn,yn,text"
 
     def sniff(self, path: Path) -> float:
-        """See Format."""
-        return 0.8 * sniff_lines(path, lambda line: count_leading(line.split(",")) >= 8)
+        """See Format. Files in bad shape, or empty, are still taken for ICDAR where nothing else fits."""
+        sure = 0.8 * sniff_lines(path, lambda line: count_leading(line.split(",")) >= 8)
+        return sure or 0.1 * sniff_lines(path, _resembles) or 0.01 * _named_like_labels(path)
 
     def read(self, path: Path, problems: Problems, options: ReadOptions) -> Dataset:
         """See Format."""
@@ -166,6 +168,21 @@ class IcdarFormat(Format):
     def write(self, dataset: Dataset, target: Path, losses: Losses) -> list[Path]:
         """See Format."""
         return write_per_image(dataset, target, "gt_{}.txt", losses, _format_word, _note_ambiguous)
+
+
+def _resembles(line: str) -> bool:
+    fields = line.split(",")
+    return len(fields) >= 3 and sum(map(is_number, fields[:8])) >= 2
+
+
+def _named_like_labels(path: Path) -> bool:
+    """Whether a txt file is named gt_... or res_..., or as an image beside it."""
+    files = [file for file in label_files(path, ".txt") if file.suffix.lower() == ".txt"]
+    if any(label_stem(file) != file.stem for file in files):
+        return True
+    folder = image_folder(path)
+    stems = {image.stem for image in list_images(folder)} if files and folder.is_dir() else set()
+    return any(file.stem in stems for file in files)
 
 
 def _parse_file(text: str, file: Path, problems: Problems, options: ReadOptions) -> list[AnnotatedWord]:

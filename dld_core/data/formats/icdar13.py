@@ -43,8 +43,7 @@ def _fits(line: str) -> bool:
     match = _LINE.fullmatch(line)
     if match is None or not all(map(is_number, match.groups()[:4])):
         return False
-    rest = (match[5] or "").split(",")
-    return not (len(rest) >= 4 and all(map(is_number, rest[:4])))  # that is four points
+    return not is_number(re.split(r"[\s,]+", match[5] or "")[0])  # a fifth number: more than two points
 
 
 def _parse_file(text: str, file: Path, problems: Problems, options: ReadOptions) -> list[AnnotatedWord]:

@@ -193,6 +193,8 @@ def _report_broken(
 
 def contains(path: Path, *needles: str) -> bool:
     """Whether a file holds every one of these strings. False where it cannot be read."""
+    if not path.is_file():  # opening a FIFO would block for ever
+        return False
     with (
         suppress(OSError, ValueError),  # ValueError: an empty file
         path.open("rb") as stream,
