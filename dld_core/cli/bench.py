@@ -113,7 +113,9 @@ _COLUMNS: dict[str, Callable[[ScaleCost], str]] = {
 
 
 def _number(value: float | None) -> str:
-    return "-" if value is None else f"{value:.2f}"
+    if value is None:
+        return "-"
+    return f"{value:.2f}" if value >= 1 else f"{value:.3g}"
 
 
 def _table(costs: list[ScaleCost]) -> Table:

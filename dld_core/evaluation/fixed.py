@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +12,9 @@ from dld_core.errors import ConfigError
 from dld_core.interfaces import Spotter
 from dld_core.resizing import WorkingLimits, resize, scale_to
 from dld_core.types import Word
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 Base = Literal["native", "reference"]
 DEFAULT_SCALES = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 1.0)
@@ -56,16 +59,25 @@ class FixedScale:
         fit = scale_to(height, width, short, WorkingLimits(), self.scale)
         return fit.height, fit.width
 
-    def read(self, pixels: NDArray[np.uint8]) -> list[Word]:
-        """Resize, read, and bring the polygons back to the image's own pixels."""
+    def prepare(self, pixels: NDArray[np.uint8]) -> Tensor:
+        """The image at its working size, uint8 [3, h, w]."""
         import torch
 
-        size = self.size(*pixels.shape[:2])
-        resized = resize(pixels, size=size)
-        tensor = torch.from_numpy(np.array(resized.transpose(2, 0, 1), order="C"))
+        resized = resize(pixels, size=self.size(*pixels.shape[:2]))
+        return torch.from_numpy(np.array(resized.transpose(2, 0, 1), order="C"))
+
+    def spot(self, image: Tensor) -> list[Word]:
+        """What the spotter finds, in pixels of the prepared image."""
+        import torch
+
         with torch.no_grad():
-            words = self.spotter.predict([tensor])[0]
-        x, y = pixels.shape[1] / size[1], pixels.shape[0] / size[0]
+            return self.spotter.predict([image])[0]
+
+    def read(self, pixels: NDArray[np.uint8]) -> list[Word]:
+        """Resize, read, and bring the polygons back to the image's own pixels."""
+        image = self.prepare(pixels)
+        words = self.spot(image)
+        x, y = pixels.shape[1] / image.shape[2], pixels.shape[0] / image.shape[1]
         return [Word(w.text, w.score, tuple((px * x, py * y) for px, py in w.polygon)) for w in words]
 
     def declared(self, height: int, width: int, words: int) -> float | None:

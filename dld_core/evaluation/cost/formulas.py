@@ -180,12 +180,26 @@ def _linear(*_: Any, out_val: Tensor, **__: Any) -> float:
     return float(2 * 2 ** (out_val.dim() - 2) * out_val.numel())
 
 
-@formula("aten::_upsample_bilinear2d_aa", "aten::_upsample_bicubic2d_aa", "aten::_upsample_lanczos2d_aa")
-def _antialiased(x: Tensor, *_: Any, out_val: Tensor, **__: Any) -> float:
-    """Two one-dimensional passes; each output pixel weighs as many inputs as its filter is wide."""
-    rows, columns = (max(x.shape[d] / out_val.shape[d], 1.0) * 2 + 1 for d in (-2, -1))
-    between = out_val.numel() / out_val.shape[-2] * x.shape[-2]
-    return 2.0 * (between * columns + out_val.numel() * rows)
+@formula("aten::_upsample_bilinear2d_aa")
+def _bilinear_antialiased(x: Tensor, *_: Any, out_val: Tensor, **__: Any) -> float:
+    return _antialiased(x, out_val, taps=2)
+
+
+@formula("aten::_upsample_bicubic2d_aa")
+def _bicubic_antialiased(x: Tensor, *_: Any, out_val: Tensor, **__: Any) -> float:
+    return _antialiased(x, out_val, taps=4)
+
+
+@formula("aten::_upsample_lanczos2d_aa")
+def _lanczos_antialiased(x: Tensor, *_: Any, out_val: Tensor, **__: Any) -> float:
+    return _antialiased(x, out_val, taps=6)
+
+
+def _antialiased(x: Tensor, out: Tensor, taps: int) -> float:
+    """Two one-dimensional passes, columns first; shrinking widens the filter in proportion."""
+    rows, columns = (max(x.shape[d] / out.shape[d], 1.0) * taps for d in (-2, -1))
+    between = out.numel() / out.shape[-2] * x.shape[-2]
+    return 2.0 * (between * columns + out.numel() * rows)
 
 
 @formula("aten::mkldnn_rnn_layer")
