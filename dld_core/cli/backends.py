@@ -21,7 +21,7 @@ def backends(
     json: Annotated[bool, typer.Option("--json", help="Print a JSON list on stdout.")] = False,
     load: Annotated[bool, typer.Option("--load", help="Import every part to be sure (loads torch).")] = False,
 ) -> None:
-    """List every registered part, where it comes from, and why it cannot be used if so.
+    """List the registered parts, and why one cannot be used.
 
     Without --load nothing is imported: "found" means that its package and requirements are installed.
     """

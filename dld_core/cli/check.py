@@ -26,7 +26,7 @@ def check(
     only: Annotated[str | None, typer.Option(help="Contracts to check, such as S4,T8.")] = None,
     json: Annotated[bool, typer.Option("--json", help="Print a JSON list on stdout.")] = False,
 ) -> None:
-    """Check an installed part against the contracts of docs/contract.md.
+    """Check an installed part against its contracts (docs/contract.md).
 
     Exit 0 when none is broken, else 1.
     """

@@ -15,7 +15,7 @@ _MARKS = {"ok": "[green]ok[/]", "note": "[yellow]note[/]", "fault": "[red]fault[
 def doctor(
     json: Annotated[bool, typer.Option("--json", help="Print a JSON list on stdout.")] = False,
 ) -> None:
-    """Examine the installation: versions, devices, parts, weights, and the fix for what is missing.
+    """Examine the installation, and tell the fix for what is missing.
 
     Exit 0 when nothing is at fault, else 1.
     """
