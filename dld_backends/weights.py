@@ -16,7 +16,7 @@ def load_weights(module: nn.Module, weights: str | Path | None, bundled: Path, p
     """Fill `module` from a file.
 
     Args:
-        weights: "bundled", a .safetensors file, a folder holding model.safetensors, or None to leave it as it is.
+        weights: "bundled", a .safetensors file, a folder holding model.safetensors, or None (left as it is).
         bundled: the folder of the weights that ship with the library.
         preset: whose bundled file is NAME.safetensors.
 
@@ -33,7 +33,9 @@ def load_weights(module: nn.Module, weights: str | Path | None, bundled: Path, p
     try:
         state = load_file(path)
     except (SafetensorError, OSError) as error:
-        raise WeightsError(f"{path} is not a readable safetensors file ({error}); copy or download it again") from None
+        raise WeightsError(
+            f"{path} is not a readable safetensors file ({error}); copy or download it again"
+        ) from None
     _assign(module, {k: v.float() if v.is_floating_point() else v for k, v in state.items()}, path)
 
 
@@ -54,7 +56,8 @@ def _assign(module: nn.Module, state: dict[str, torch.Tensor], path: Path) -> No
     shapes = [k for k in sorted(own.keys() & state.keys()) if own[k].shape != state[k].shape]
     if missing or unexpected or shapes:
         raise WeightsError(
-            f"{path} does not fit this model: {len(missing)} tensors missing {missing[:3]}, {len(unexpected)} unknown "
-            f"{unexpected[:3]}, {len(shapes)} of another shape {shapes[:3]}; use the options it was trained with"
+            f"{path} does not fit this model: {len(missing)} tensors missing {missing[:3]}, "
+            f"{len(unexpected)} unknown {unexpected[:3]}, {len(shapes)} of another shape {shapes[:3]}; "
+            "use the options it was trained with"
         )
     module.load_state_dict(state)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dld_core.config import PartConfig
@@ -97,6 +98,16 @@ class SequenceDecoder(nn.Module, ABC):
     def loss(self, context: Tensor, targets: Tensor) -> Tensor:
         """Mean negative log-likelihood of targets [N, L]; a zero that keeps the graph where N is 0."""
 
+    def loss_of_logits(self, logits: Tensor, targets: Tensor) -> Tensor:
+        """The same loss from logits [N, S, V] already at hand (a trace's), so that no step runs twice.
+
+        As it stands: cross-entropy per step, for decoders whose logits line up with the targets. Decoders
+        whose logits do not (CTC) override it.
+        """
+        if targets.shape[0] == 0:
+            return logits.sum() * 0
+        return F.cross_entropy(logits.flatten(0, 1).float(), targets.flatten(), ignore_index=self.pad_id)
+
     @abstractmethod
     def beam_search(self, context: Tensor, k: int = 3) -> Hypotheses:
         """The k most probable token sequences per row; k = 1 is the reading that `predict` reports."""
@@ -121,6 +132,14 @@ class TrainableSpotter(Spotter, nn.Module):
     @abstractmethod
     def recognize(self, batch: Batch) -> RecognitionTrace:
         """The recognition branch alone, on the ground-truth regions of the batch."""
+
+    def recognition_losses(self, batch: Batch) -> TrainOutput:
+        """Losses of the recognition branch alone: the cheap warm-up of trunk and reader.
+
+        Override it to add what training alone wants (jittered regions, auxiliary losses).
+        """
+        trace = self.recognize(batch)
+        return TrainOutput({"recognition": self.decoder.loss(trace.context, trace.targets)}, trace)
 
 
 class ResolutionSelector(nn.Module, ABC):

@@ -26,7 +26,9 @@ PAPER: Mapping[str, Any] = {
     "recognition_channels": 256,
     "encoder_channels": (256, 256, 256),
     "lstm_hidden": 256,
-    "decoder_hidden": 512,
+    "lstm_layers": 2,
+    "ctc_weight": 0.0,
+    "decoder_hidden": 320,
     "reference_short_side": 1280,
 }
 
@@ -37,17 +39,18 @@ SMALL: Mapping[str, Any] = {
     "folded_norm": True,
     "pixel_mean": (0.5, 0.5, 0.5),
     "pixel_std": (0.5, 0.5, 0.5),
-    "detail_channels": (32, 64),
-    "fpn_channels": 96,
+    "detail_channels": (24, 48),
+    "fpn_channels": 64,
     "anchor_scale": 4.0,
     "box_features": 256,
     "box_samples": 64,
     "mask_channels": (64, 64),
     "proposals": 300,
-    "recognition_channels": 128,
-    "encoder_channels": (128, 160, 192),
+    "recognition_channels": 96,
+    "encoder_channels": (96, 128, 160),
     "lstm_hidden": 128,
-    "decoder_hidden": 256,
+    "lstm_layers": 1,
+    "decoder_hidden": 192,
     "reference_short_side": 720,
 }
 
@@ -72,7 +75,7 @@ class MaskRCNNConfig(PartConfig):
         box_features, box_samples: width of the box head; regions sampled per training image.
         mask_channels: convolutions of the mask head.
         proposals: regions kept after non-maximum suppression.
-        recognition_channels, encoder_channels, lstm_hidden, decoder_hidden: the recogniser.
+        recognition_channels, encoder_channels, lstm_hidden, lstm_layers, decoder_hidden: the recogniser.
         roi_size: rows and columns of a rectified word.
         ctc_weight: weight of the auxiliary CTC loss on the context states (0 builds no CTC layer).
         region_jitter: random growth of training regions, as a fraction of the word's height.
@@ -102,6 +105,7 @@ class MaskRCNNConfig(PartConfig):
     recognition_channels: int = Field(ge=8)
     encoder_channels: tuple[int, int, int]
     lstm_hidden: int = Field(ge=8)
+    lstm_layers: int = Field(ge=1)
     decoder_hidden: int = Field(ge=8)
     roi_size: tuple[Literal[8], int] = (8, 32)
     ctc_weight: float = Field(0.5, ge=0)

@@ -30,7 +30,11 @@ class BoxHead(nn.Module):
         self.pool = MultiScaleRoIAlign(list(LEVELS), 7, 2)
         width = config.box_features
         self.layers = nn.Sequential(
-            nn.Flatten(1), nn.Linear(config.fpn_channels * 49, width), nn.ReLU(), nn.Linear(width, width), nn.ReLU()
+            nn.Flatten(1),
+            nn.Linear(config.fpn_channels * 49, width),
+            nn.ReLU(),
+            nn.Linear(width, width),
+            nn.ReLU(),
         )
         self.score = nn.Linear(width, 2)
         self.deltas = nn.Linear(width, 8)
@@ -53,7 +57,9 @@ class BoxHead(nn.Module):
         chosen = [self._label(torch.cat([p, t["boxes"]]), t) for p, t in zip(proposals, targets, strict=True)]
         positive, negative = self.sampler([labels for _, labels, _ in chosen])
         boxes, classes, words, goals = [], [], [], []
-        for (all_boxes, labels, match), pos, neg, target in zip(chosen, positive, negative, targets, strict=True):
+        for (all_boxes, labels, match), pos, neg, target in zip(
+            chosen, positive, negative, targets, strict=True
+        ):
             keep = torch.where(pos | neg)[0]
             boxes.append(all_boxes[keep])
             classes.append(labels[keep])
@@ -84,8 +90,8 @@ class BoxHead(nn.Module):
     ) -> list[tuple[Tensor, Tensor]]:
         """Boxes [n, 4] and scores [n] per image, best first, after non-maximum suppression."""
         counts = [len(p) for p in proposals]
-        boxes = self.coder.decode(deltas, proposals)[:, 1].split(counts)
-        scores = logits.softmax(-1)[:, 1].split(counts)
+        boxes = torch.split(self.coder.decode(deltas, proposals)[:, 1], counts)
+        scores = torch.split(logits.softmax(-1)[:, 1], counts)
         return [self._suppress(b, s, size) for b, s, size in zip(boxes, scores, sizes, strict=True)]
 
     def _suppress(self, boxes: Tensor, scores: Tensor, size: tuple[int, int]) -> tuple[Tensor, Tensor]:

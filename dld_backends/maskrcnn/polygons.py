@@ -5,6 +5,8 @@ Free of torch. Points run clockwise from the start of the text.
 
 from __future__ import annotations
 
+from typing import Any
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -46,7 +48,7 @@ def rectangle_of_box(box: NDArray[np.float32]) -> Points:
     return np.array([[x1, y1], [x2, y1], [x2, y2], [x1, y2]], dtype=np.float32)
 
 
-def order_rectangle(corners: Points, tall: float = 1.5) -> Points:
+def order_rectangle(corners: NDArray[Any], tall: float = 1.5) -> Points:
     """Corners clockwise from the start of the text.
 
     Text runs along the long side, left to right; along an upright rectangle taller than `tall` times its

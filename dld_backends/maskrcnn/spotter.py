@@ -35,7 +35,7 @@ class MaskRCNNSpotter(TrainableSpotter):
         config: a MaskRCNNConfig or nothing for the preset "small".
     """
 
-    config_type: ClassVar[type[MaskRCNNConfig]] = MaskRCNNConfig  # type: ignore[assignment]
+    config_type: ClassVar[type[MaskRCNNConfig]] = MaskRCNNConfig
     size_divisor = SIZE_DIVISOR
     thread_safe = True
 
@@ -49,8 +49,12 @@ class MaskRCNNSpotter(TrainableSpotter):
         self.rpn = build_rpn(config)
         self.box_head = BoxHead(config)
         self.mask_head = MaskHead(config)
-        encoder = SequenceEncoder(config.recognition_channels, config.encoder_channels, config.lstm_hidden)
-        decoder = AttentionDecoder(characters, encoder.features, config.decoder_hidden, max_length=config.max_length)
+        encoder = SequenceEncoder(
+            config.recognition_channels, config.encoder_channels, config.lstm_hidden, config.lstm_layers
+        )
+        decoder = AttentionDecoder(
+            characters, encoder.features, config.decoder_hidden, max_length=config.max_length
+        )
         fine = config.fpn_channels + (config.detail_channels[1] if config.detail_channels else 0)
         self.reader = RecognitionBranch(
             fine,
@@ -127,6 +131,12 @@ class MaskRCNNSpotter(TrainableSpotter):
         trace = self.reader.trace(fine, jitter_regions(regions, self.config.region_jitter), texts)
         return TrainOutput(self.reader.losses(trace, texts), trace)
 
+    def flops(self, height: int, width: int, words: int = 0) -> float:
+        """FLOPs of one image, everything included (see `cost`); a multiply-add counts 2."""
+        from dld_backends.maskrcnn.cost import page_flops
+
+        return page_flops(self.config, _rounded(height), _rounded(width), words)
+
     # --- inference --------------------------------------------------------------------------------
 
     @torch.no_grad()
@@ -172,7 +182,9 @@ class MaskRCNNSpotter(TrainableSpotter):
             if readings[extra][1] > readings[index][1]:
                 readings[index], polygons[index] = readings[extra], upright(polygons[index])
         words = []
-        for polygon, detected, (text, certainty) in zip(polygons, scores, readings[: len(scores)], strict=True):
+        for polygon, detected, (text, certainty) in zip(
+            polygons, scores, readings[: len(scores)], strict=True
+        ):
             score = float(np.sqrt(detected * certainty))
             if text.strip() and score >= self.config.word_threshold:
                 words.append(Word(text.strip(), min(score, 1.0), _inside(polygon, size)))
@@ -182,13 +194,18 @@ class MaskRCNNSpotter(TrainableSpotter):
         """Pad to a common size, a multiple of 32, on this module's device: [B, 3, H, W] and true sizes."""
         device = module_device(self)
         sizes = [(int(image.shape[1]), int(image.shape[2])) for image in images]
-        height = -(-max(h for h, _ in sizes) // SIZE_DIVISOR) * SIZE_DIVISOR
-        width = -(-max(w for _, w in sizes) // SIZE_DIVISOR) * SIZE_DIVISOR
+        height = _rounded(max(h for h, _ in sizes))
+        width = _rounded(max(w for _, w in sizes))
         padded = [
             F.pad(image.to(device), (0, width - w, 0, height - h))
             for image, (h, w) in zip(images, sizes, strict=True)
         ]
         return torch.stack(padded), sizes
+
+
+def _rounded(side: int) -> int:
+    """Up to the next multiple of the size divisor."""
+    return -(-side // SIZE_DIVISOR) * SIZE_DIVISOR
 
 
 def _inside(polygon: Points, size: tuple[int, int]) -> tuple[tuple[float, float], ...]:

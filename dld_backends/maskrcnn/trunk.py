@@ -21,15 +21,19 @@ LEVELS = ("0", "1", "2", "3")
 class Trunk(nn.Module):
     """Normalised images [B, 3, H, W] to pyramid levels and, with a detail stem, a fine stride-4 map."""
 
+    mean: Tensor
+    std: Tensor
+
     def __init__(self, config: MaskRCNNConfig) -> None:
         super().__init__()
         self.register_buffer("mean", torch.tensor(config.pixel_mean).view(3, 1, 1) * 255, persistent=False)
         self.register_buffer("std", torch.tensor(config.pixel_std).view(3, 1, 1) * 255, persistent=False)
-        body = timm.create_model(config.backbone, pretrained=False, features_only=True, out_indices=(1, 2, 3, 4))
-        self.body = fold_norms(body) if config.folded_norm else body
-        self.fpn = FeaturePyramidNetwork(
-            body.feature_info.channels(), config.fpn_channels, extra_blocks=LastLevelMaxPool()
+        body = timm.create_model(
+            config.backbone, pretrained=False, features_only=True, out_indices=(1, 2, 3, 4)
         )
+        channels: list[int] = body.feature_info.channels()  # type: ignore[operator, union-attr]
+        self.body = fold_norms(body) if config.folded_norm else body
+        self.fpn = FeaturePyramidNetwork(channels, config.fpn_channels, extra_blocks=LastLevelMaxPool())
         self.detail = _detail_stem(config.detail_channels)
 
     def normalize(self, images: Tensor) -> Tensor:
@@ -56,7 +60,9 @@ class Trunk(nn.Module):
 def _detail_stem(channels: tuple[int, int] | None) -> nn.Sequential | None:
     if channels is None:
         return None
-    return nn.Sequential(conv_norm_relu(3, channels[0], stride=2), conv_norm_relu(channels[0], channels[1], stride=2))
+    return nn.Sequential(
+        conv_norm_relu(3, channels[0], stride=2), conv_norm_relu(channels[0], channels[1], stride=2)
+    )
 
 
 def fold_norms(body: nn.Module) -> nn.Module:
@@ -72,8 +78,16 @@ def fold_norms(body: nn.Module) -> nn.Module:
             if isinstance(child, nn.Conv2d):
                 last = child
             elif isinstance(child, nn.BatchNorm2d) and last is not None:
+                assert child.running_mean is not None
+                assert child.running_var is not None
                 last.weight, last.bias = fuse_conv_bn_weights(
-                    last.weight, last.bias, child.running_mean, child.running_var, child.eps, child.weight, child.bias
+                    last.weight,
+                    last.bias,
+                    child.running_mean,
+                    child.running_var,
+                    child.eps,
+                    child.weight,
+                    child.bias,
                 )
                 setattr(parent, name, getattr(child, "act", nn.Identity()))
                 last = None

@@ -10,9 +10,9 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
+from dld_backends.recognition.precision import full_precision
 from dld_core.charset import Charset
 from dld_core.interfaces import SequenceDecoder
 from dld_core.types import Hypotheses
@@ -37,7 +37,12 @@ class AttentionDecoder(SequenceDecoder):
     """
 
     def __init__(
-        self, charset: Charset, context_features: int, hidden: int = 256, embedding: int = 64, max_length: int = 32
+        self,
+        charset: Charset,
+        context_features: int,
+        hidden: int = 256,
+        embedding: int = 64,
+        max_length: int = 32,
     ) -> None:
         super().__init__()
         self.charset = charset
@@ -60,9 +65,9 @@ class AttentionDecoder(SequenceDecoder):
         """Texts to [N, L] ids, each closed by the end token; longer ones are cut to `max_length`."""
         rows = [[*self.charset.ids(text)[: self.max_length], self.end_id] for text in texts]
         length = max((len(row) for row in rows), default=1)
-        return torch.tensor([row + [self.pad_id] * (length - len(row)) for row in rows], dtype=torch.int64).reshape(
-            len(rows), length
-        )
+        return torch.tensor(
+            [row + [self.pad_id] * (length - len(row)) for row in rows], dtype=torch.int64
+        ).reshape(len(rows), length)
 
     def decode(self, tokens: Tensor) -> list[str]:
         """[N, L] ids to texts; reading stops at the first end token."""
@@ -79,11 +84,13 @@ class AttentionDecoder(SequenceDecoder):
         return State(zeros, zeros)
 
     def _step(self, previous: Tensor, state: State, context: Tensor, keys: Tensor) -> tuple[Tensor, State]:
-        """Read one character: previous ids [N, k], states [N, k, H], context [N, T, D] -> logits [N, k, V]."""
+        """One character: previous ids [N, k], states [N, k, H], context [N, T, D] -> logits [N, k, V]."""
         query = self.from_state(state.hidden).unsqueeze(2)
         scores = self.energy(torch.tanh(keys.unsqueeze(1) + query)).squeeze(-1)
         glimpse = scores.softmax(-1) @ context
-        gates = self.gates_input(torch.cat([self.embedding(previous), glimpse], -1)) + self.gates_state(state.hidden)
+        gates = self.gates_input(torch.cat([self.embedding(previous), glimpse], -1)) + self.gates_state(
+            state.hidden
+        )
         enter, forget, candidate, leave = gates.chunk(4, -1)
         cell = forget.sigmoid() * state.cell + enter.sigmoid() * candidate.tanh()
         hidden = leave.sigmoid() * cell.tanh()
@@ -91,7 +98,7 @@ class AttentionDecoder(SequenceDecoder):
 
     def _teacher_forced(self, context: Tensor, tokens: Tensor) -> Tensor:
         """Logits [N, k, L, V] when the previous character is the one of tokens [N, k, L]."""
-        with torch.autocast(context.device.type, enabled=False):
+        with full_precision(context.device):
             context = context.float()
             keys = self.from_context(context)
             state = self._start(context, *tokens.shape[:2])
@@ -114,12 +121,6 @@ class AttentionDecoder(SequenceDecoder):
         if targets.shape[0] == 0:
             return context.sum() * 0
         return self.loss_of_logits(self.logits(context, targets), targets)
-
-    def loss_of_logits(self, logits: Tensor, targets: Tensor) -> Tensor:
-        """The same loss where the logits [N, L, V] are at hand."""
-        if targets.shape[0] == 0:
-            return logits.sum() * 0
-        return F.cross_entropy(logits.flatten(0, 1).float(), targets.flatten(), ignore_index=self.pad_id)
 
     def log_prob(self, context: Tensor, tokens: Tensor) -> Tensor:
         """Sum of log p over the tokens before padding: [N, L] -> [N], [N, k, L] -> [N, k]."""

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from dld_backends.recognition.encoder import SequenceEncoder, conv_norm_relu
+from dld_backends.recognition.precision import full_precision
 from dld_backends.recognition.roi_sampling import sample_regions
 from dld_core.charset import Charset
 from dld_core.interfaces import SequenceDecoder
@@ -74,7 +75,9 @@ class RecognitionBranch(nn.Module):
             return {"recognition": zero, "ctc": zero} if self.ctc is not None else {"recognition": zero}
         losses = {"recognition": self.decoder.loss_of_logits(trace.logits, trace.targets)}
         if self.ctc is not None:
-            losses["ctc"] = self.ctc_weight * self._ctc_loss(trace.context, [t for image in texts for t in image])
+            losses["ctc"] = self.ctc_weight * self._ctc_loss(
+                trace.context, [t for image in texts for t in image]
+            )
         return losses
 
     def _ctc_loss(self, context: Tensor, texts: Sequence[str]) -> Tensor:
@@ -82,7 +85,7 @@ class RecognitionBranch(nn.Module):
         ids = [self.charset.ids(text)[: context.shape[1]] for text in texts]
         lengths = torch.tensor([len(row) for row in ids])
         flat = torch.tensor([i + 1 for row in ids for i in row], device=context.device)  # 0 is the blank
-        with torch.autocast(context.device.type, enabled=False):
+        with full_precision(context.device):
             log_probs = self.ctc(context.float()).log_softmax(-1).transpose(0, 1)
         columns = torch.full_like(lengths, context.shape[1])
         return F.ctc_loss(log_probs, flat, columns, lengths, blank=0, zero_infinity=True)

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import torch
 from torch import Tensor, nn
 
+from dld_backends.recognition.precision import full_precision
 
-def conv_norm_relu(inputs: int, outputs: int, kernel: int | tuple[int, int] = 3, **kwargs: object) -> nn.Sequential:
+
+def conv_norm_relu(
+    inputs: int, outputs: int, kernel: int | tuple[int, int] = 3, **kwargs: object
+) -> nn.Sequential:
     """Convolution, batch norm, ReLU; same padding for odd kernels unless told otherwise."""
     sides = (kernel, kernel) if isinstance(kernel, int) else kernel
     kwargs.setdefault("padding", (sides[0] // 2, sides[1] // 2))
@@ -45,6 +48,6 @@ class SequenceEncoder(nn.Module):
             # an empty view rather than new zeros: a batch without words keeps its graph
             return regions.float().mean((1, 2)).unsqueeze(2).expand(-1, -1, self.features)
         columns = self.cnn(regions).squeeze(2).transpose(1, 2)
-        with torch.autocast(columns.device.type, enabled=False):  # recurrences are short and want float32
+        with full_precision(columns.device):  # recurrences are short and want float32
             states: Tensor = self.lstm(columns.float())[0]
         return states

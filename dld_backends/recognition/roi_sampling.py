@@ -37,7 +37,7 @@ def region_grid(polygon: NDArray[np.float32], height: int, width: int) -> NDArra
     """
     split = (len(polygon) + 1) // 2
     top, bottom = polygon[:split], polygon[split:][::-1]
-    columns = (np.arange(width, dtype=np.float32) + 0.5) / width
+    columns = np.linspace(0.5 / width, 1 - 0.5 / width, width, dtype=np.float32)
     rows = ((np.arange(height, dtype=np.float32) + 0.5) / height)[:, None, None]
     upper, lower = _along(top, columns), _along(bottom, columns)
     return np.asarray(upper[None] * (1 - rows) + lower[None] * rows, dtype=np.float32)

@@ -1,0 +1,98 @@
+"""FLOPs of reading one image, counted on the meta device: nothing is computed, nothing guessed by hand.
+
+The parts that depend on the image are taken at their nominal size: every proposal slot is filled, and
+a word takes as many decoding steps as an average English word has characters.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+from torchvision.ops import roi_align
+
+from dld_backends.maskrcnn.config import MaskRCNNConfig
+from dld_backends.maskrcnn.heads import MASK_SIZE
+from dld_core.evaluation.cost import count
+
+if TYPE_CHECKING:
+    from dld_backends.maskrcnn.spotter import MaskRCNNSpotter
+
+STEPS_PER_WORD = 6
+"""Characters of an average word and its end token."""
+
+
+def page_flops(config: MaskRCNNConfig, height: int, width: int, words: int) -> float:
+    """FLOPs (a multiply-add counts 2) of one padded image of height x width holding so many words."""
+    fixed, first_word = _image_flops(config, height, width)
+    return fixed + (first_word + words * _word_flops(config) if words else 0.0)
+
+
+@lru_cache(maxsize=4)
+def meta_spotter(config: MaskRCNNConfig) -> MaskRCNNSpotter:
+    """The same network without memory."""
+    from dld_backends.maskrcnn.spotter import MaskRCNNSpotter
+
+    with torch.device("meta"):
+        return MaskRCNNSpotter(config).eval()
+
+
+@torch.no_grad()
+def pyramid_flops(config: MaskRCNNConfig, height: int, width: int) -> float:
+    """Backbone, feature pyramid and RPN head alone: what the paper's published figures hold."""
+    spotter = meta_spotter(config)
+    normal = torch.empty(1, 3, height, width, device="meta")
+    return _flops(lambda: spotter.rpn.head(list(spotter.trunk.pyramid(normal).values())))
+
+
+@lru_cache(maxsize=512)
+@torch.no_grad()
+def _image_flops(config: MaskRCNNConfig, height: int, width: int) -> tuple[float, float]:
+    """What every image costs, and what the first word adds (the recogniser's map)."""
+    spotter = meta_spotter(config)
+    image = torch.empty(1, 3, height, width, dtype=torch.uint8, device="meta")
+    levels, fine = spotter.trunk(image)
+    trunk = _flops(lambda: spotter.trunk(image))
+    rpn = _flops(lambda: spotter.rpn.head(list(levels.values())))
+    boxes = _flops(lambda: _box_head(spotter, levels))
+    return trunk + rpn + boxes, _flops(lambda: spotter.reader.smooth(fine))
+
+
+def _box_head(spotter: MaskRCNNSpotter, levels: OrderedDict[str, Tensor]) -> None:
+    pooled = _pool(levels["0"], spotter.config.proposals, 7)
+    hidden = spotter.box_head.layers(pooled)
+    spotter.box_head.score(hidden)
+    spotter.box_head.deltas(hidden)
+
+
+def _pool(level: Tensor, regions: int, size: int) -> Tensor:
+    pooled: Tensor = roi_align(level, torch.empty(regions, 5, device="meta"), size, 0.25, 2)
+    return pooled
+
+
+@lru_cache(maxsize=16)
+@torch.no_grad()
+def _word_flops(config: MaskRCNNConfig) -> float:
+    """Mask, rectified features, encoder and decoder of one word."""
+    spotter = meta_spotter(config)
+    rows, columns = config.roi_size
+    level = torch.empty(1, config.fpn_channels, 32, 32, device="meta")
+    fine = torch.empty(1, config.recognition_channels, 32, 32, device="meta")
+    grid = torch.empty(1, rows, columns, 2, device="meta")
+    regions = torch.empty(1, config.recognition_channels, rows, columns, device="meta")
+    context = torch.empty(1, columns, spotter.reader.encoder.features, device="meta")
+    tokens = torch.zeros(1, STEPS_PER_WORD, dtype=torch.int64, device="meta")
+    return (
+        _flops(lambda: spotter.mask_head.layers(_pool(level, 1, MASK_SIZE // 2)))
+        + _flops(lambda: torch.nn.functional.grid_sample(fine, grid, align_corners=False))
+        + _flops(lambda: spotter.reader.encoder(regions))
+        + _flops(lambda: spotter.decoder.logits(context, tokens))
+    )
+
+
+def _flops(run: Callable[[], Any]) -> float:
+    return count(run)[1].check().flops
