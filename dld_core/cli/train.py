@@ -34,4 +34,5 @@ def train(
         max_minutes=max_minutes,
         devices=devices,
     )
-    typer.echo(str(result.weights))
+    if result.chief:
+        typer.echo(str(result.weights))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import signal
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
@@ -103,7 +103,7 @@ def batches(
     prefetch: int = 4,
     method: str | None = None,
 ) -> Iterator[Batch]:
-    """Batches start, start + stride, ... of a stream, for ever.
+    """Batches start, start + stride, ... of a stream, for ever; the workers start at once.
 
     Args:
         stream: what to read.
@@ -127,12 +127,13 @@ def batches(
         multiprocessing_context=method if workers else None,
         persistent_workers=workers > 0,
     )
-    return _collated(loader)
+    # The workers start here, before the caller has threads of its own (a live display) to fork with.
+    return _collated(iter(loader))
 
 
-def _collated(loader: Iterable[list[Sample]]) -> Iterator[Batch]:
+def _collated(source: Iterator[list[Sample]]) -> Iterator[Batch]:
     try:
-        for samples in loader:
+        for samples in source:
             yield Batch.collate(samples)
     except DLDError as error:
         # From a worker an error comes with its traceback in its text; the sentence is in the last line.

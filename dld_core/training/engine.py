@@ -44,6 +44,7 @@ class TrainResult:
         reason: "steps" (all taken), "time" (minutes used up) or "interrupted".
         weights: the exported model.safetensors.
         metrics: the last values logged.
+        chief: whether this process is the one that writes (of several, the first).
     """
 
     out: Path
@@ -52,6 +53,7 @@ class TrainResult:
     reason: str
     weights: Path
     metrics: dict[str, float] = field(default_factory=dict)
+    chief: bool = True
 
 
 def train(
@@ -155,6 +157,7 @@ class Trainer:
 
     def run(self) -> TrainResult:
         """Train until the end, the time limit or an interruption; save and export in every case."""
+        data = self._data()
         with ExitStack() as stack:
             stack.enter_context(self.reporter)
             self.interrupt = stack.enter_context(Interrupt())
@@ -166,7 +169,7 @@ class Trainer:
             hooks.run_configured("train", self.config.model_dump(mode="json", serialize_as_any=True))
             begun = self.step
             try:
-                reason = self._loop(self._data())
+                reason = self._loop(data)
             except Exception as error:
                 # Hours of work must not be lost to a failing disk or a killed worker.
                 if self.step > begun and not isinstance(error, TrainingError):
@@ -176,7 +179,7 @@ class Trainer:
             weights = self.save()
             self.reporter.say(f"stopped after {self.step} steps ({reason}); weights in {weights}")
         metrics = dict(self.log.recent) if self.log else {}
-        return TrainResult(self.out, self.step, self.words, reason, weights, metrics)
+        return TrainResult(self.out, self.step, self.words, reason, weights, metrics, self.chief)
 
     def _loop(self, data: Iterator[Batch]) -> str:
         self.last_saved = time.monotonic()
