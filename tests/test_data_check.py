@@ -22,6 +22,8 @@ LINES = [  # each line with the problems it must have, and no others
     ("10,10,60,10,60,30,10,30,fine", []),
     ("10,10,60,10,60,30,oops", ["wrong-count"]),
     ("10,10,60,ten,60,30,10,30,oops", ["non-numeric"]),
+    ("10,10,60,10,60,30,10,3O,oops", ["non-numeric"]),
+    ("10,10,60,10,60,30,10,oops, again", ["wrong-count"]),
     ("10,10,nan,10,60,30,10,30,oops", ["non-finite"]),
     ("10,10,60,inf,60,30,10,30,oops", ["non-finite"]),
     ("10,1e300,60,10,60,30,10,30,oops", ["non-finite"]),

@@ -130,7 +130,9 @@ def _enough(fields: list[str], size: int, file: Path | str, where: str, problems
 
 def _mostly_numbers(fields: list[str]) -> bool:
     """Whether a field that is no number stands among coordinates (a typo) rather than begins the text."""
-    return sum(is_numeric(field) for field in fields) * 2 >= len(fields) or len(fields) == 1
+    if len(fields) == 1:
+        return any(character.isdigit() for character in fields[0])
+    return sum(is_numeric(field) for field in fields) * 2 >= len(fields)
 
 
 def unquote(text: str) -> str:
