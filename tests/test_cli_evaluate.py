@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
+import textwrap
 import zipfile
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from cli_runner import Run, runner
+
+from dld_core.evaluation import EvaluationResult
+from dld_core.types import Word
 
 GT = (
     "10,20,110,20,110,50,10,50,Hello\n200,20,300,20,300,50,200,50,###\n10,80,110,80,110,99,10,99,two, words\n"
@@ -114,3 +120,25 @@ def test_scoring_files_needs_no_torch(gt: Path, found: Path) -> None:
         "assert not {'torch', 'cv2', 'timm', 'torchvision'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
+
+
+def test_the_documentation_names_every_field_and_option(run: Run, gt: Path, found: Path) -> None:
+    text = (Path(__file__).parents[1] / "docs" / "evaluation.md").read_text(encoding="utf-8")
+    _, out, _ = run("--gt", gt, "--predictions", found, "--json")
+    fields = set(json.loads(out)) - {"protocol", "notes"}
+    assert [field for field in sorted(fields) if f"`{field}`" not in text] == []
+    _, shown, _ = run("--help")
+    documented = set(re.findall(r"--[a-z]+(?:-[a-z]+)*", text))
+    other = {"--repeats", "--threads", "--warmup", "--relative-to"}  # of dld bench
+    assert [option for option in sorted(documented - other) if option not in shown] == []
+
+
+def test_the_documented_python_works() -> None:
+    text = (Path(__file__).parents[1] / "docs" / "evaluation.md").read_text(encoding="utf-8")
+    block = text.split("## From Python\n\n", 1)[1].split("\n\n`evaluate`", 1)[0]
+    page = SimpleNamespace(words=[Word("Word", 0.9, ((0, 0), (9, 0), (9, 9), (0, 9)))])
+    names: dict[str, object] = {"page": page}
+    exec(textwrap.dedent(block), names)
+    result = names["result"]
+    assert isinstance(result, EvaluationResult)
+    assert result.e2e.hmean == 1

@@ -11,9 +11,6 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 
-# A quadrilateral cut by four lines has at most eight corners; one slot more repeats the first.
-_SLOTS = 9
-
 
 def common_areas(first: Floats, second: Floats) -> Floats:
     """Areas [M] common to quadrilaterals [M, 4, 2] of any shape, their insides by the even-odd rule."""
@@ -76,7 +73,7 @@ def convex_common_areas(subject: Floats, window: Floats) -> Floats:
     subject, window = subject - origin, window - origin
     turn = _signed_area(window)
     window = np.where(turn[:, None, None] < 0, window[:, ::-1], window)
-    ring = np.concatenate([subject, np.repeat(subject[:, :1], _SLOTS - 4, axis=1)], axis=1)
+    ring = np.concatenate([subject, subject[:, :1]], axis=1)
     corners = np.full(len(ring), 4)
     for side in range(4):
         ring, corners = _cut(ring, corners, window[:, side], window[:, (side + 1) % 4])
@@ -93,33 +90,38 @@ def _signed_area(ring: Floats) -> Floats:
 def _cut(
     ring: Floats, corners: NDArray[np.int64], start: Floats, end: Floats
 ) -> tuple[Floats, NDArray[np.int64]]:
-    """Keep what lies left of the lines start -> end; unused slots repeat each ring's first corner."""
+    """Keep of rings [M, n + 1, 2] what lies left of the lines start -> end; the result has one slot more.
+
+    A ring has up to n corners, and every slot behind them repeats its first: a line can add one corner.
+    """
     along = end - start
     side = along[:, :1] * (ring[..., 1] - start[:, 1:]) - along[:, 1:] * (ring[..., 0] - start[:, :1])
-    here, following = ring[:, :-1], ring[:, 1:]
-    side_here, side_following = side[:, :-1], side[:, 1:]
-    real = np.arange(_SLOTS - 1) < corners[:, None]
-    inside = side_here >= 0
-    keep = real & inside
-    crosses = real & (inside != (side_following >= 0))
-    share = np.divide(side_here, side_here - side_following, out=np.zeros_like(side_here), where=crosses)
-    crossing = here + share[..., None] * (following - here)
-    return _gather(here, keep, crossing, crosses)
+    inside = side >= 0
+    real = np.arange(ring.shape[1] - 1) < corners[:, None]
+    keep = real & inside[:, :-1]
+    crosses = real & (inside[:, :-1] != inside[:, 1:])
+    row, slot = np.nonzero(crosses)
+    before, after = side[row, slot], side[row, slot + 1]
+    share = (before / (before - after))[:, None]
+    crossing = np.zeros((*keep.shape, 2))
+    # Not a weighted mean: where both ends share a coordinate, the crossing has exactly that one.
+    crossing[row, slot] = ring[row, slot] + share * (ring[row, slot + 1] - ring[row, slot])
+    return _gather(ring[:, :-1], keep, crossing, crosses)
 
 
 def _gather(
     here: Floats, keep: NDArray[np.bool_], crossing: Floats, crosses: NDArray[np.bool_]
 ) -> tuple[Floats, NDArray[np.int64]]:
     """Put kept corners and crossings, in turn, into the first slots of new rings."""
-    emitted = np.stack([keep, crosses], axis=2).reshape(len(keep), 2 * _SLOTS - 2)
-    points = np.stack([here, crossing], axis=2).reshape(len(keep), 2 * _SLOTS - 2, 2)
+    number, slots = keep.shape
+    emitted = np.stack([keep, crosses], axis=2).reshape(number, 2 * slots)
+    points = np.stack([here, crossing], axis=2).reshape(number, 2 * slots, 2)
     corners = emitted.sum(axis=1)
     row, slot = np.nonzero(emitted)
     place = np.arange(len(row)) - np.repeat(np.cumsum(corners) - corners, corners)
-    ring = np.zeros((len(keep), _SLOTS, 2))
-    first = np.zeros((len(keep), 2))
+    first = np.zeros((number, 2))
     starts = place == 0
     first[row[starts]] = points[row[starts], slot[starts]]
-    ring += first[:, None]
+    ring = np.repeat(first[:, None], slots + 2, axis=1)
     ring[row, place] = points[row, slot]
     return ring, corners
