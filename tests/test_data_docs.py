@@ -18,7 +18,7 @@ PAGE = (ROOT / "docs" / "data.md").read_text(encoding="utf-8")
 
 def _codes_of(file: Path) -> set[tuple[str, str]]:
     """(code, severity) of every problem that a module reports."""
-    found = set()
+    found: set[tuple[str, str]] = set()
     for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
         if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.args):
             continue
@@ -39,7 +39,7 @@ def test_every_format_and_option_is_described() -> None:
     rows = re.findall(r"^\| `([a-z0-9][a-z0-9-]*)` \| (?!error|warning|info)", PAGE, re.MULTILINE)
     assert rows == list(formats.FORMATS)
     for module in (data_check, data_convert):
-        source = Path(module.__file__).read_text(encoding="utf-8")
+        source = Path(str(module.__file__)).read_text(encoding="utf-8")
         for option in re.findall(r'"(--[a-z-]+)"', source):
             assert option in PAGE, option
 
