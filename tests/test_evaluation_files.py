@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import zipfile
 from pathlib import Path
 
@@ -242,3 +243,16 @@ def test_numbers_are_read_as_python_reads_them(text: str) -> None:
 
 def test_no_numbers() -> None:
     assert parse_numbers("").tolist() == []
+
+
+def test_ground_truth_in_another_format(tmp_path: Path) -> None:
+    word = {"polygon": [0, 0, 9, 0, 9, 9, 0, 9], "bbox": [0, 0, 9, 9], "text": "word", "ignore": False}
+    entry = {"img_path": "photos/img_1.jpg", "height": 90, "width": 120, "instances": [word]}
+    path = tmp_path / "labels.json"
+    path.write_text(json.dumps({"metainfo": {}, "data_list": [entry]}))
+    for name in (None, "mmocr"):
+        words = read_ground_truth(path, annotations=name)["img_1"]
+        assert words.texts == ["word"]
+        assert words.polygons[0].tolist() == [[0, 0], [9, 0], [9, 9], [0, 9]]
+    with pytest.raises(DataError):
+        read_ground_truth(path, annotations="textocr")

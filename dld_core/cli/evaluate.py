@@ -20,7 +20,7 @@ _RULES = "Rules"
 
 
 def evaluate(
-    gt: Annotated[Path, typer.Option(help="Folder or zip of gt_img_N.txt or img_N.txt.")],
+    gt: Annotated[Path, typer.Option(help="Folder or zip of gt_img_N.txt or img_N.txt; or see --format.")],
     predictions: Annotated[
         Path | None, typer.Option(help="Folder or zip of img_N.txt or res_img_N.txt to score.")
     ] = None,
@@ -81,6 +81,13 @@ def evaluate(
     lexicon_far: Annotated[
         str, typer.Option(help="Words with nothing near: keep or drop.", rich_help_panel=_RULES)
     ] = "keep",
+    format: Annotated[
+        str | None,
+        typer.Option(
+            help="Format of --gt: one of `dld data convert`, or auto. [default: the txt of the challenge]",
+            rich_help_panel=_RULES,
+        ),
+    ] = None,
     layout: Annotated[
         Literal["auto", "quad", "polygon", "rectangle"],
         typer.Option(help="How the lines give places.", rich_help_panel=_RULES),
@@ -101,7 +108,7 @@ def evaluate(
         raise typer.BadParameter("give either --predictions, or --backend with --images")
     options = {"iou": iou, "dont_care_overlap": dont_care_overlap, "word_spotting": word_spotting}
     task = _Task(
-        truth=read_ground_truth(gt, layout),
+        truth=read_ground_truth(gt, layout, format),
         protocol=Protocol.parse({**options, "whole_pixels": not exact_coordinates}, "the rules"),
         lexicons=Lexicons.read(lexicon) if lexicon else None,
         rule=_rule(lexicon_distance, lexicon_far),

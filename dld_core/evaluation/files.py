@@ -11,13 +11,42 @@ from dld_core.evaluation.lines import Layout, LineFormat, Row, Sheet, rows_of
 from dld_core.evaluation.words import ImageWords
 
 
-def read_ground_truth(source: str | Path, layout: Layout = "auto") -> dict[str, ImageWords]:
-    """Annotations by image name from `gt_img_N.txt` or `img_N.txt` in a folder or zip.
+def read_ground_truth(
+    source: str | Path, layout: Layout = "auto", annotations: str | None = None
+) -> dict[str, ImageWords]:
+    """Annotations by image name.
+
+    Args:
+        source: a folder or zip of `gt_img_N.txt` or `img_N.txt`, or what `dld data convert` reads.
+        layout: of the lines of txt files.
+        annotations: a format of `dld data convert` ("textocr", "auto", ...); None for the challenge's txt, or
+            "auto" where the source is a file and no zip.
 
     Raises:
         DataError: nothing is there, or files are malformed (each fault with file and line).
     """
-    return _read(source, "ground truth", layout, scored=False)
+    path = Path(source)
+    if annotations is None and path.is_file() and path.suffix.lower() != ".zip":
+        annotations = "auto"
+    return (
+        _read(path, "ground truth", layout, False) if annotations is None else _of_format(path, annotations)
+    )
+
+
+def _of_format(path: Path, annotations: str) -> dict[str, ImageWords]:
+    from dld_core.data.formats.catalogue import read
+
+    found: dict[str, ImageWords] = {}
+    for image in read(path, annotations).images:
+        name = Path(image.name).stem
+        if name in found:
+            raise DataError(f"{path} has two images named {name}; rename one, scores go by the image's name")
+        found[name] = ImageWords.of(
+            [word.polygon for word in image.words],
+            [word.text for word in image.words],
+            [word.ignore for word in image.words],
+        )
+    return found
 
 
 def read_predictions(
