@@ -5,11 +5,21 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 from torchvision.models.detection.anchor_utils import AnchorGenerator
+from torchvision.models.detection.image_list import ImageList
 from torchvision.models.detection.rpn import RegionProposalNetwork, RPNHead
 
 from dld_backends.maskrcnn.config import MaskRCNNConfig
 
 STRIDES = (4, 8, 16, 32, 64)
+
+
+class FloatAnchors(AnchorGenerator):  # type: ignore[misc]
+    """Anchors in float32 under autocast (the parent takes the features' type)."""
+
+    def forward(self, image_list: ImageList, feature_maps: list[Tensor]) -> list[Tensor]:
+        """Anchors of every image; of the features only shapes and device matter."""
+        anchors: list[Tensor] = super().forward(image_list, [f[:, :1].float() for f in feature_maps])
+        return anchors
 
 
 class FloatRPNHead(RPNHead):  # type: ignore[misc]
@@ -101,7 +111,7 @@ def _inside_share(boxes: Tensor, regions: Tensor) -> Tensor:
 def build_rpn(config: MaskRCNNConfig) -> TextRPN:
     """The RPN of a config: one anchor size per level, text-shaped ratios (paper: scale 8, six ratios)."""
     sizes = tuple((config.anchor_scale * stride,) for stride in STRIDES)
-    anchors = AnchorGenerator(sizes, (config.anchor_ratios,) * len(STRIDES))
+    anchors = FloatAnchors(sizes, (config.anchor_ratios,) * len(STRIDES))
     head = FloatRPNHead(config.fpn_channels, anchors.num_anchors_per_location()[0])
     return TextRPN(
         anchors,
