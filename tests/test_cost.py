@@ -84,6 +84,7 @@ ROIS = [torch.tensor([[0.0, 0.0, 8.0, 4.0], [2.0, 2.0, 4.0, 14.0]])]
         (lambda: functional.conv_transpose2d(IMAGE, torch.rand(4, 6, 2, 2), stride=2), 2 * 4 * 256 * 6 * 4),
         (lambda: functional.linear(torch.rand(2, 5, 8), torch.rand(3, 8), torch.rand(3)), 2 * 10 * 24),
         (lambda: torch.einsum("bij,bkj->bik", SEQUENCE, SEQUENCE), 2 * BATCH * STEPS * STEPS * WIDTH),
+        (lambda: functional.scaled_dot_product_attention(*[torch.rand(1, 2, 5, 8)] * 3), 4 * 2 * 5 * 5 * 8),
         (lambda: torch.rand(3, 4) @ torch.rand(4), 24),
         (lambda: torch.rand(4) @ torch.rand(4), 8),
         (lambda: torch.rand(2, 3).addmm_(torch.rand(2, 4), torch.rand(4, 3)), 48),

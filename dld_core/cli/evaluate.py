@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, TypeVar
 
 import typer
 
@@ -30,7 +30,7 @@ def evaluate(
         str | None, typer.Option(help="The spotter to score.", rich_help_panel=_BACKEND)
     ] = None,
     weights: Annotated[
-        str, typer.Option(help="bundled, a file or a folder.", rich_help_panel=_BACKEND)
+        str, typer.Option(help="bundled, a file, a folder, or none.", rich_help_panel=_BACKEND)
     ] = "bundled",
     device: Annotated[str, typer.Option(help="auto, cpu, cuda:0.", rich_help_panel=_BACKEND)] = "auto",
     scale: Annotated[
@@ -118,10 +118,19 @@ def evaluate(
         return
     if images is None:
         raise typer.BadParameter("--backend needs --images, the folder that it reads")
+    part = _Part(str(backend), None if weights == "none" else weights, device)
     if scales is not None:
-        _show_curve(task.curve(images, (str(backend), weights, device), scales, out), json)
+        _show_curve(task.curve(images, part, scales, out), json)
         return
-    _show(task.of_backend(images, (str(backend), weights, device), _scale(scale), out), json)
+    _show(task.of_backend(images, part, _scale(scale), out), json)
+
+
+class _Part(NamedTuple):
+    """What DLDWrapper loads."""
+
+    backend: str
+    weights: str | None
+    device: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,9 +148,7 @@ class _Task:
         found = align(self.truth, read_predictions(predictions, layout, scored))
         return score(self.truth, found, self.protocol, self.lexicons, self.rule)
 
-    def of_backend(
-        self, images: Path, part: tuple[str, str, str], scale: float | str, out: Path | None
-    ) -> EvaluationResult:
+    def of_backend(self, images: Path, part: _Part, scale: float | str, out: Path | None) -> EvaluationResult:
         from dld_core.evaluation import score
         from dld_core.evaluation.reading import annotated_images, read_all, write_predictions
         from dld_core.wrapper import DLDWrapper
@@ -149,16 +156,14 @@ class _Task:
         files, unknown = annotated_images(images, self.truth)
         if unknown:
             _say(f"{len(unknown)} images without ground truth are left out ({', '.join(unknown[:3])})")
-        with DLDWrapper(part[0], weights=part[1], device=part[2], scale=scale) as wrapper:  # type: ignore[arg-type]
+        with DLDWrapper(*part, scale=scale) as wrapper:  # type: ignore[arg-type]
             readings = read_all(files, wrapper.spot, _progress)
         if out is not None:
             write_predictions(out, readings)
-        extras = {"backend": part[0], "weights": part[1], "scale": scale, **readings.cost()}
+        extras = {"backend": part.backend, "weights": wrapper.weights, "scale": scale, **readings.cost()}
         return score(self.truth, readings.words, self.protocol, self.lexicons, self.rule, extras)
 
-    def curve(
-        self, images: Path, part: tuple[str, str, str], scales: str, out: Path | None
-    ) -> list[dict[str, Any]]:
+    def curve(self, images: Path, part: _Part, scales: str, out: Path | None) -> list[dict[str, Any]]:
         """Score every scale; csv, json and plot go to `out`."""
         from dld_core.evaluation import score
         from dld_core.evaluation.curve import save, trace
@@ -168,7 +173,7 @@ class _Task:
 
         chosen = parse_scales(scales)
         files, _ = annotated_images(images, self.truth)
-        with DLDWrapper(part[0], weights=part[1], device=part[2]) as wrapper:
+        with DLDWrapper(*part) as wrapper:
             readers = [FixedScale(wrapper.spotter, scale) for scale in chosen]
             points = trace(
                 readers,
@@ -176,7 +181,7 @@ class _Task:
                 lambda words: score(self.truth, words, self.protocol, self.lexicons, self.rule),
                 _progress,
             )
-            about = {"backend": part[0], "weights": part[1], "device": wrapper.device}
+            about = {"backend": part.backend, "weights": wrapper.weights, "device": wrapper.device}
         if out is not None:
             for path in save(points, out, about, _say):
                 _say(f"wrote {path}")

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import re
 import zipfile
-import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from dld_core.errors import DataError
+from dld_core.evaluation.unpacking import FAULTS, Archive
 
 # One image's words take some kilobytes; anything this large is another kind of file.
 LARGEST_FILE = 32 * 1024 * 1024
@@ -103,24 +104,27 @@ def natural(name: str) -> list[tuple[int, str]]:
 
 
 def _folder(path: Path, problems: Problems) -> Iterator[tuple[str, str, bytes]]:
-    for file in path.iterdir():
-        if file.suffix.lower() != ".txt" or file.name.startswith(".") or not file.is_file():
-            continue
-        if file.stat().st_size > LARGEST_FILE:
-            problems.add(str(file), None, _too_large(file.stat().st_size))
-        else:
-            yield file.name, str(file), file.read_bytes()
+    with os.scandir(path) as entries:
+        for entry in entries:
+            if not _is_text(entry.name) or not entry.is_file():
+                continue
+            size = entry.stat().st_size
+            if size > LARGEST_FILE:
+                problems.add(entry.path, None, _too_large(size))
+                continue
+            with open(entry.path, "rb") as file:
+                yield entry.name, entry.path, file.read()
 
 
 def _zip(path: Path, what: str, problems: Problems) -> Iterator[tuple[str, str, bytes]]:
     try:
-        archive = zipfile.ZipFile(path)
+        archive = Archive(path)
     except (zipfile.BadZipFile, OSError) as error:
         raise DataError(f"the {what} {path} is neither a folder nor a readable zip ({error})") from None
     with archive:
-        for entry in archive.infolist():
+        for entry in archive:
             name = entry.filename.rsplit("/", 1)[-1]
-            if not name.lower().endswith(".txt") or name.startswith(".") or "__MACOSX" in entry.filename:
+            if not _is_text(name) or "__MACOSX" in entry.filename:
                 continue
             shown = f"{path}!{entry.filename}"
             if entry.file_size > LARGEST_FILE:
@@ -128,15 +132,12 @@ def _zip(path: Path, what: str, problems: Problems) -> Iterator[tuple[str, str, 
                 continue
             try:
                 yield name, shown, archive.read(entry)
-            except (
-                zipfile.BadZipFile,
-                RuntimeError,
-                NotImplementedError,
-                EOFError,
-                OSError,
-                zlib.error,
-            ) as error:
+            except FAULTS as error:
                 problems.add(shown, None, f"cannot be unpacked ({error}); write the zip again")
+
+
+def _is_text(name: str) -> bool:
+    return name.lower().endswith(".txt") and not name.startswith(".")
 
 
 def _too_large(size: int) -> str:

@@ -221,6 +221,16 @@ def _mps_rnn(x: Tensor, _state: Any, weights: Sequence[Tensor], *_: Any, **__: A
     return _cudnn_rnn(x, weights)
 
 
+@formula(
+    "aten::_scaled_dot_product_flash_attention_for_cpu",  # missing from the registries of older torch
+    "aten::_scaled_dot_product_attention_math_for_mps",
+    "aten::_scaled_dot_product_fused_attention_overrideable",
+)
+def _scaled_dot_product(query: Tensor, key: Tensor, value: Tensor, *_: Any, **__: Any) -> float:
+    queries, keys = query.numel() // query.shape[-1], key.shape[-2]
+    return 2.0 * queries * keys * (query.shape[-1] + value.shape[-1])
+
+
 @formula("aten::_native_multi_head_attention")
 def _attention(query: Tensor, key: Tensor, value: Tensor, width: int, *_: Any, **__: Any) -> float:
     del value
