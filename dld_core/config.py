@@ -48,7 +48,8 @@ class PartConfig(BaseModel):
         except (yaml.YAMLError, UnicodeDecodeError) as error:
             raise ConfigError(f"{file} is not valid YAML: {error}") from None
         if not isinstance(values, dict | None):
-            raise ConfigError(f"{file} must hold a mapping of options at the top, not {type(values).__name__}")
+            kind = type(values).__name__
+            raise ConfigError(f"{file} must hold a mapping of options at the top, not a {kind}")
         return cls.parse(values, where=str(file))
 
 

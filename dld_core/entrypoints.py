@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from dld_core.diagnosis import explain
+from dld_core.doctor.diagnosis import explain
 from dld_core.errors import BrokenPluginError, DLDError, MissingExtraError
 
 HERE = "this process"

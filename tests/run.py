@@ -1,6 +1,6 @@
 """Every check that a change must pass: style, types, tests. Stops at the first that fails.
 
-    python tests/run.py [pytest options]
+python tests/run.py [pytest options]
 """
 
 from __future__ import annotations

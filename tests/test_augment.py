@@ -98,7 +98,8 @@ def test_cut_words_become_dont_care_and_words_outside_leave() -> None:
 def test_words_too_small_to_read_become_dont_care() -> None:
     config = STILL.model_copy(update={"scale": (0.2, 0.2), "min_height": 7.0})
     view = augment(make_sample(), (300, 400), np.random.default_rng(0), config)
-    assert dict(zip(view.texts, view.ignore.tolist(), strict=True)) == {"white": True, "red": False, "###": True}
+    ignored = dict(zip(view.texts, view.ignore.tolist(), strict=True))
+    assert ignored == {"white": True, "red": False, "###": True}
 
 
 def test_aimed_frames_show_whole_words_and_others_cut_few() -> None:
@@ -154,7 +155,8 @@ def test_damage_can_be_turned_off() -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_kind_of_damage_changes_the_picture_and_keeps_its_form(kind: str) -> None:
-    image = cv2.GaussianBlur(np.random.default_rng(0).integers(0, 256, (80, 90, 3), dtype=np.uint8), (0, 0), 1)
+    noise = np.random.default_rng(0).integers(0, 256, (80, 90, 3), dtype=np.uint8)
+    image = cv2.GaussianBlur(noise, (0, 0), 1)
     original = image.copy()
     config = PhotometricConfig(**{name: float(name == kind) for name in KINDS})
     damaged, factor = damage(image, np.random.default_rng(2), config)

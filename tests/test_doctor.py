@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from dld_core import entrypoints, health, registry
+from dld_core import entrypoints, registry
 from dld_core.cli import main
-from dld_core.health import Finding
+from dld_core.doctor import health
+from dld_core.doctor.health import Finding
 
 FAKE_PROBE = """
 import json, os, sys

@@ -495,7 +495,7 @@ def test_strips_change_nothing(photo: np.ndarray, monkeypatch: pytest.MonkeyPatc
     pictures = [Image.fromarray(rgba), Image.fromarray(photo).quantize(), Image.fromarray(wide)]
     limits = ImageLimits(decode_pixels=100)
     whole = [load_image(picture, limits=limits).pixels for picture in pictures]
-    monkeypatch.setattr("dld_core._pixels._STRIP_PIXELS", 40 * 4)
+    monkeypatch.setattr("dld_core.imaging.pixels._STRIP_PIXELS", 40 * 4)
     for picture, expected in zip(pictures, whole, strict=True):
         np.testing.assert_array_equal(load_image(picture, limits=limits).pixels, expected)
 

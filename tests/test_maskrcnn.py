@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -24,9 +23,8 @@ from dld_core.types import Batch
 
 
 @pytest.fixture(autouse=True)
-def _seeded() -> Iterator[None]:
+def _seeded() -> None:
     torch.manual_seed(0)
-    yield
 
 
 class TestContracts(TrainableSpotterContract):
@@ -34,8 +32,7 @@ class TestContracts(TrainableSpotterContract):
 
     def make(self) -> MaskRCNNSpotter:
         torch.manual_seed(0)
-        spotter = MaskRCNNSpotter.create(weights=None, detection_threshold=0.45, max_words=12, proposals=40)
-        return spotter
+        return MaskRCNNSpotter.create(weights=None, detection_threshold=0.45, max_words=12, proposals=40)
 
 
 # --- the paper's figures -------------------------------------------------------------------------

@@ -82,9 +82,7 @@ def _decoder(seed: int, max_length: int = 3) -> tuple[AttentionDecoder, torch.Te
 def _all_sequences(decoder: AttentionDecoder) -> list[list[int]]:
     """Every finished sequence, and the unfinished ones as long as the decoder may read."""
     end, limit = decoder.end_id, decoder.max_length + 1
-    finished = [
-        [*head, end] for n in range(limit) for head in itertools.product(range(end), repeat=n)
-    ]
+    finished = [[*head, end] for n in range(limit) for head in itertools.product(range(end), repeat=n)]
     return finished + [list(s) for s in itertools.product(range(end), repeat=limit)]
 
 

@@ -80,7 +80,7 @@ def _load_verb(verb: str) -> Any:
 
 def _sentence(error: BaseException) -> tuple[str, int] | None:
     """What to print for an error and the exit code; None for one that nobody foresaw (a bug)."""
-    from dld_core.diagnosis import explain
+    from dld_core.doctor.diagnosis import explain
 
     known = explain(error)
     if known is not None:

@@ -96,7 +96,7 @@ def _json_format(images: list[str]) -> Format:
 
 def _find(images: list[str]) -> tuple[list[Path], list[str]]:
     """Every image named, once, in order; and what is wrong with arguments that name none."""
-    from dld_core.image_files import list_images
+    from dld_core.imaging.files import list_images
 
     found: dict[str, Path] = {}
     missing = []

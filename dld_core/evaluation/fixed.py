@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dld_core.errors import ConfigError
+from dld_core.imaging.resizing import WorkingLimits, resize, scale_to
 from dld_core.interfaces import Spotter
-from dld_core.resizing import WorkingLimits, resize, scale_to
 from dld_core.types import Word
 
 if TYPE_CHECKING:

@@ -2,7 +2,7 @@
 
 Every other part reads images through here, so that all agree on orientation, alpha, bit depth, limits and
 messages. `open_image` gives native pixels (data sets, labels); `load_image` bounds memory by decoding very
-large pictures smaller, and says so. Resizing and listing files are re-exported from their own modules.
+large pictures smaller, and says so.
 """
 
 from __future__ import annotations
@@ -16,31 +16,13 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from dld_core._cv2 import import_cv2
-from dld_core._formats import damaged, identify, webp_size
-from dld_core._pixels import array_to_rgb, picture_to_rgb
 from dld_core.errors import ImageError
-from dld_core.image_files import IMAGE_SUFFIXES, list_images, open_file
-from dld_core.resizing import Fit, WorkingLimits, pad, resize, scale_to
+from dld_core.imaging.files import open_file
+from dld_core.imaging.formats import damaged, identify, webp_size
+from dld_core.imaging.pixels import array_to_rgb, picture_to_rgb
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-__all__ = [
-    "IMAGE_SUFFIXES",
-    "Fit",
-    "ImageLimits",
-    "ImageSource",
-    "LoadedImage",
-    "WorkingLimits",
-    "import_cv2",
-    "list_images",
-    "load_image",
-    "open_image",
-    "pad",
-    "resize",
-    "scale_to",
-]
 
 _InMemory: TypeAlias = "bytes | bytearray | memoryview | NDArray[Any] | Image.Image | Tensor"
 ImageSource: TypeAlias = "str | os.PathLike[str] | IO[bytes] | _InMemory"

@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 import dld_core
-from dld_core import diagnosis, entrypoints
+from dld_core import entrypoints
+from dld_core.doctor import diagnosis
 
 State = Literal["ok", "note", "fault"]
 PROBE_TIMEOUT = 180.0  # seconds; the first import of torch from a cold disk can take a minute

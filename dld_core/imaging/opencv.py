@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from dld_core.diagnosis import explain
+from dld_core.doctor.diagnosis import explain
 from dld_core.errors import MissingExtraError
 
 
