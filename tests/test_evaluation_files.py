@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import random
 import zipfile
 from pathlib import Path
 
@@ -256,3 +257,21 @@ def test_ground_truth_in_another_format(tmp_path: Path) -> None:
         assert words.polygons[0].tolist() == [[0, 0], [9, 0], [9, 9], [0, 9]]
     with pytest.raises(DataError):
         read_ground_truth(path, annotations="textocr")
+
+
+def test_damaged_zips_end_in_a_data_error(tmp_path: Path) -> None:
+    memory = io.BytesIO()
+    with zipfile.ZipFile(memory, "w", zipfile.ZIP_DEFLATED) as archive_:
+        for number in range(3):
+            archive_.writestr(f"img_{number}.txt", f"{QUAD},word\n" * 20)
+    path, rng = tmp_path / "gt.zip", random.Random(0)
+    refused = 0
+    for _ in range(200):
+        data = bytearray(memory.getvalue())
+        data[rng.randrange(len(data))] = rng.randrange(256)
+        path.write_bytes(data)
+        try:
+            read_ground_truth(path)
+        except DataError:
+            refused += 1
+    assert refused > 50

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -119,7 +118,7 @@ def _folder(path: Path, problems: Problems) -> Iterator[tuple[str, str, bytes]]:
 def _zip(path: Path, what: str, problems: Problems) -> Iterator[tuple[str, str, bytes]]:
     try:
         archive = Archive(path)
-    except (zipfile.BadZipFile, OSError) as error:
+    except FAULTS as error:
         raise DataError(f"the {what} {path} is neither a folder nor a readable zip ({error})") from None
     with archive:
         for entry in archive:

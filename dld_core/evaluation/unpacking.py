@@ -16,12 +16,22 @@ _LOCAL_HEADER = struct.Struct("<4s22xHH")
 _SIGNATURE = b"PK\x03\x04"
 _ENCRYPTED = 1
 
-FAULTS = (zipfile.BadZipFile, RuntimeError, NotImplementedError, EOFError, OSError, zlib.error, struct.error)
-"""What reading an entry may raise."""
+FAULTS = (
+    zipfile.BadZipFile,
+    RuntimeError,
+    NotImplementedError,
+    EOFError,
+    OSError,
+    ValueError,
+    OverflowError,
+    zlib.error,
+    struct.error,
+)
+"""What opening a damaged zip or reading an entry of it may raise."""
 
 
 class Archive:
-    """An open zip. Raises zipfile.BadZipFile or OSError where it is none."""
+    """An open zip. Raises `FAULTS` where it is none."""
 
     def __init__(self, path: Path) -> None:
         self._zip = zipfile.ZipFile(path)
