@@ -29,7 +29,9 @@ def bench(
     limit: Annotated[int, typer.Option(min=1, help="Use at most so many images.")] = 8,
     repeats: Annotated[int, typer.Option(min=1, help="Timed rounds over all images.")] = 3,
     warmup: Annotated[int, typer.Option(min=0, help="Untimed reads per scale.")] = 1,
-    threads: Annotated[int | None, typer.Option(min=1, help="CPU threads [default: torch's own].")] = None,
+    threads: Annotated[
+        int | None, typer.Option(min=1, help="CPU threads; as many as torch takes if not given.")
+    ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print json.")] = False,
 ) -> None:
     """Count the FLOPs of real runs and time them, everything included: resizing, trunk, heads, recogniser.
@@ -86,7 +88,7 @@ def _print_json(about: dict[str, Any], costs: list[ScaleCost]) -> None:
 def _print_table(about: dict[str, Any], costs: list[ScaleCost]) -> None:
     from rich.console import Console
 
-    console = Console(highlight=False, soft_wrap=True)
+    console = Console(highlight=False, width=110, soft_wrap=True)  # too wide for a pipe's 80 columns
     console.print(_table(costs))
     console.print(
         f"{about['backend']} ({about['weights']}) on {about['device']}, {about['threads']} threads, "

@@ -53,7 +53,7 @@ def evaluate(
     dont_care_overlap: Annotated[
         float | None,
         typer.Option(
-            help="Detections with more of their area in a don't-care word do not count. [default: --iou]",
+            help="Detections with more of their area in a don't-care word do not count; --iou if not given.",
             rich_help_panel=_RULES,
         ),
     ] = None,
@@ -84,7 +84,7 @@ def evaluate(
     format: Annotated[
         str | None,
         typer.Option(
-            help="Format of --gt: one of `dld data convert`, or auto. [default: the txt of the challenge]",
+            help="Format of --gt: one of `dld data convert`, or auto; the txt of the challenge if not given.",
             rich_help_panel=_RULES,
         ),
     ] = None,
@@ -198,7 +198,7 @@ def _show_curve(rows: list[dict[str, Any]], as_json: bool) -> None:
 
     from dld_core.evaluation.report import curve_table
 
-    Console(highlight=False).print(curve_table(rows))
+    Console(highlight=False, width=110).print(curve_table(rows))  # too wide for a pipe's 80 columns
 
 
 def _scale(text: str) -> float | str:

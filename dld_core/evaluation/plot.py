@@ -42,7 +42,7 @@ def _panel(axes: Any, rows: Sequence[dict[str, Any]], cost: str, label: str) -> 
         axes.errorbar(x, middle, yerr=[below, above], marker="o", capsize=3, label=name)
     for row in rows:
         axes.annotate(
-            f"{row['scale']:g}", (row[cost], row["e2e_hmean"]), xytext=(0, -14), textcoords="offset points"
+            f"{row['scale']:g}", (row[cost], row["e2e_hmean"]), xytext=(6, -12), textcoords="offset points"
         )
     axes.set_xlabel(label)
     axes.set_ylabel("hmean")
