@@ -8,7 +8,8 @@ import pytest
 from shapely.geometry import Polygon
 
 from dld_backends.maskrcnn.heads import mask_targets
-from dld_backends.maskrcnn.polygons import is_tall, mask_polygon, upright
+from dld_backends.maskrcnn.polygons import mask_polygon, without_fragments
+from dld_backends.recognition.words import is_tall, upright
 
 
 def _mask_of(polygon: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -73,3 +74,16 @@ def test_mask_targets_are_the_polygon_in_the_box() -> None:
     assert mask[:, :13].all()
     assert not mask[:, 15:].any()
     assert cv2.countNonZero(mask.astype(np.uint8)) == pytest.approx(28 * 14, abs=28)
+
+
+def test_fragments_and_doubles_go_and_neighbours_stay() -> None:
+    word, part, double, other = (
+        np.array([[x, 0], [x + w, 0], [x + w, 10], [x, 10]], np.float32)
+        for x, w in ((0, 60), (30, 25), (2, 62), (62, 30))
+    )
+    assert without_fragments([part, word, other, double], [0.5, 0.9, 0.4, 0.8], 0.6) == [1, 2]
+    assert without_fragments([part, word], [0.9, 0.5], 0.6) == [0], "the surer one stays"
+    assert sorted(without_fragments([part, word], [0.9, 0.5], 1.0)) == [0, 1]
+    flat = np.array([[0, 0], [5, 0], [9, 0]], np.float32)
+    assert without_fragments([flat], [0.9], 0.6) == []
+    assert without_fragments([], [], 0.6) == []

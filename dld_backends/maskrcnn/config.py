@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
-from dld_core.charset import PRINTABLE_ASCII
-from dld_core.config import PartConfig
+from dld_backends.recognition.config import ReadingConfig
 
 # The anchors, heads and recogniser of the paper (ECCV 2022, section 4.1 and the authors' config).
 PAPER: Mapping[str, Any] = {
@@ -54,19 +53,12 @@ SMALL: Mapping[str, Any] = {
     "reference_short_side": 720,
 }
 
-PRESETS: Mapping[str, Mapping[str, Any]] = {"paper": PAPER, "small": SMALL}
 
-
-class MaskRCNNConfig(PartConfig):
+class MaskRCNNConfig(ReadingConfig):
     """Options of the spotter; every field may be overridden on top of the preset.
 
     Attributes:
         preset: "small" (bundled weights) or "paper" (ResNet-50, FPN-256).
-        charset: characters that can be read.
-        max_length: characters read at most in a word.
-        backbone: a timm model with features at strides 4, 8, 16 and 32.
-        folded_norm: the trunk's batch norms are folded into its convolutions (the same at every resolution).
-        pixel_mean, pixel_std: normalisation of RGB in [0, 1].
         detail_channels: channels at stride 2 and 4 of the stem that feeds fine detail to the recogniser,
             or None for the pyramid alone (paper).
         fpn_channels: channels of the feature pyramid.
@@ -75,25 +67,17 @@ class MaskRCNNConfig(PartConfig):
         box_features, box_samples: width of the box head; regions sampled per training image.
         mask_channels: convolutions of the mask head.
         proposals: regions kept after non-maximum suppression.
-        recognition_channels, encoder_channels, lstm_hidden, lstm_layers, decoder_hidden: the recogniser.
-        roi_size: rows and columns of a rectified word.
+        decoder_hidden: units of the attention decoder.
         ctc_weight: weight of the auxiliary CTC loss on the context states (0 builds no CTC layer).
-        region_jitter: random growth of training regions, as a fraction of the word's height.
         detection_threshold: boxes below this score are dropped.
-        word_threshold: words whose final score lies below this are dropped.
         nms_threshold: IoU above which the weaker of two boxes is dropped.
-        max_words: words returned at most per image.
-        reference_short_side: pixels, what "full" scale means.
-        predict_batch: images of equal size read at once; None takes 1 on the CPU and 8 elsewhere.
+        fragment_threshold: the weaker of two words is dropped where they share more than this fraction of
+            the smaller one's area.
     """
 
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {"paper": PAPER, "small": SMALL}
+
     preset: Literal["small", "paper"] = "small"
-    charset: str = PRINTABLE_ASCII
-    max_length: int = Field(32, ge=1, le=256)
-    backbone: str
-    folded_norm: bool
-    pixel_mean: tuple[float, float, float]
-    pixel_std: tuple[float, float, float]
     detail_channels: tuple[int, int] | None
     fpn_channels: int = Field(ge=8)
     anchor_scale: float = Field(gt=0)
@@ -102,25 +86,8 @@ class MaskRCNNConfig(PartConfig):
     box_samples: int = Field(ge=4)
     mask_channels: tuple[int, ...]
     proposals: int = Field(ge=1)
-    recognition_channels: int = Field(ge=8)
-    encoder_channels: tuple[int, int, int]
-    lstm_hidden: int = Field(ge=8)
-    lstm_layers: int = Field(ge=1)
     decoder_hidden: int = Field(ge=8)
-    roi_size: tuple[Literal[8], int] = (8, 32)
     ctc_weight: float = Field(0.5, ge=0)
-    region_jitter: float = Field(0.12, ge=0, le=0.5)
     detection_threshold: float = Field(0.5, ge=0, le=1)
-    word_threshold: float = Field(0.0, ge=0, le=1)
     nms_threshold: float = Field(0.5, gt=0, lt=1)
-    max_words: int = Field(200, ge=1)
-    reference_short_side: int = Field(ge=32)
-    predict_batch: int | None = Field(None, ge=1)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _fill_from_preset(cls, values: Any) -> Any:
-        if not isinstance(values, dict):
-            return values
-        preset = PRESETS.get(values.get("preset", "small"), {})
-        return {**preset, **values}
+    fragment_threshold: float = Field(0.6, gt=0, le=1)

@@ -1,18 +1,20 @@
 """From a box and its 28x28 mask to a polygon: a rotated rectangle, or a band along curved text.
 
-Free of torch. Points run clockwise from the start of the text.
+Points run clockwise from the start of the text.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import cv2
 import numpy as np
+import shapely
 from numpy.typing import NDArray
 
+from dld_backends.recognition.words import Points
 from dld_core.geometry import min_area_rectangle
 from dld_core.ribbon import ribbon
-
-Points = NDArray[np.float32]
 
 CURVED_SOLIDITY = 0.85
 """A mask that fills less than this of its convex hull is bent: it is read as a ribbon."""
@@ -36,10 +38,11 @@ def mask_polygon(probability: NDArray[np.float32], box: NDArray[np.float32]) -> 
     if blob is None:
         return rectangle_of_box(box)
     contour = max(cv2.findContours(blob, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)[0], key=len)[:, 0]
+    polygon = None
     hull = cv2.contourArea(cv2.convexHull(contour))
     if hull > 0 and cv2.contourArea(contour) < CURVED_SOLIDITY * hull:
         polygon = ribbon(contour, CURVE_POINTS, TALL)
-    else:
+    if polygon is None or not shapely.Polygon(polygon).is_valid:
         polygon = grow(min_area_rectangle(contour, TALL), 0.5)
     return np.asarray((polygon + 0.5) / scale + box[:2], dtype=np.float32)
 
@@ -50,15 +53,27 @@ def rectangle_of_box(box: NDArray[np.float32]) -> Points:
     return np.array([[x1, y1], [x2, y1], [x2, y2], [x1, y2]], dtype=np.float32)
 
 
-def is_tall(polygon: Points) -> bool:
-    """Whether a quadrilateral reads downwards (so that an upright reading should be tried as well)."""
-    along = polygon[1] - polygon[0]
-    return len(polygon) == 4 and abs(float(along[1])) > abs(float(along[0]))
+def without_fragments(polygons: Sequence[Points], scores: Sequence[float], limit: float) -> list[int]:
+    """Indices of the polygons to keep, best first.
 
-
-def upright(polygon: Points) -> Points:
-    """The same quadrilateral, read from left to right."""
-    return np.roll(polygon, 1, axis=0)
+    Boxes of a part of a word, or of two words, overlap the word's own box too little for the usual
+    suppression; here the weaker of two goes when more than `limit` of the smaller one's area is shared.
+    """
+    if not polygons:
+        return []
+    if not len(polygons):
+        return []
+    shapes = [shapely.make_valid(shapely.Polygon(p)) for p in polygons]
+    areas = shapely.area(shapes)
+    first, second = shapely.STRtree(shapes).query(shapes, predicate="intersects")
+    shared = shapely.area(shapely.intersection(np.take(shapes, first), np.take(shapes, second)))
+    rivals = shared > limit * np.minimum(areas[first], areas[second])
+    overlaps = set(zip(first[rivals].tolist(), second[rivals].tolist(), strict=True))
+    kept: list[int] = []
+    for index in sorted(range(len(shapes)), key=lambda i: -scores[i]):
+        if areas[index] > 0 and not any((index, other) in overlaps for other in kept):
+            kept.append(index)
+    return kept
 
 
 def grow(corners: Points, by: float) -> Points:

@@ -4,46 +4,42 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar
 
-import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 from torchvision.models.detection.image_list import ImageList
 
+from dld_backends.images import rounded_up
 from dld_backends.maskrcnn.config import MaskRCNNConfig
 from dld_backends.maskrcnn.heads import BoxHead, MaskHead
-from dld_backends.maskrcnn.polygons import Points, is_tall, mask_polygon, upright
+from dld_backends.maskrcnn.polygons import mask_polygon, without_fragments
 from dld_backends.maskrcnn.proposals import build_rpn
 from dld_backends.maskrcnn.trunk import Trunk
 from dld_backends.recognition.attention import AttentionDecoder
-from dld_backends.recognition.branch import RecognitionBranch, jitter_regions, readable_words
+from dld_backends.recognition.branch import RecognitionBranch
 from dld_backends.recognition.encoder import SequenceEncoder
-from dld_backends.weights import load_weights
+from dld_backends.recognition.spotter import ReadingSpotter
+from dld_backends.recognition.words import Points, read_words
 from dld_core.charset import Charset
-from dld_core.interfaces import TrainableSpotter, module_device
-from dld_core.types import Batch, RecognitionTrace, TrainOutput, Word
-
-SIZE_DIVISOR = 32
+from dld_core.types import Batch, TrainOutput, Word
 
 
-class MaskRCNNSpotter(TrainableSpotter):
+class MaskRCNNSpotter(ReadingSpotter):
     """Two-stage spotter with attention decoder (ECCV 2022, section 3; "Base spotter").
 
     Args:
         config: a MaskRCNNConfig or nothing for the preset "small".
     """
 
+    name = "maskrcnn"
+    weights_folder = Path(__file__).parent / "weights"
     config_type: ClassVar[type[MaskRCNNConfig]] = MaskRCNNConfig
-    size_divisor = SIZE_DIVISOR
-    thread_safe = True
+    config: MaskRCNNConfig
 
     def __init__(self, config: MaskRCNNConfig | None = None) -> None:
-        super().__init__()
-        self.config = config = config or MaskRCNNConfig.parse({})
-        self.charset = config.charset
-        self.reference_short_side = config.reference_short_side
+        config = config or MaskRCNNConfig.parse({})
+        super().__init__(config)
         characters = Charset(config.charset)
         self.trunk = Trunk(config)
         self.rpn = build_rpn(config)
@@ -66,33 +62,21 @@ class MaskRCNNSpotter(TrainableSpotter):
             ctc_weight=config.ctc_weight,
         )
 
-    @property
-    def decoder(self) -> AttentionDecoder:  # type: ignore[override]
-        """The sequence decoder (also reachable as a submodule of the reader)."""
-        decoder = self.reader.decoder
-        assert isinstance(decoder, AttentionDecoder)
-        return decoder
-
-    @classmethod
-    def create(cls, weights: str | Path | None = "bundled", device: str = "cpu", **options: Any) -> Self:
-        """Build one in eval mode; see `Spotter.create`."""
-        spotter = cls(MaskRCNNConfig.parse(options, where="backend maskrcnn"))
-        folder = Path(__file__).parent / "weights"
-        load_weights(spotter, weights, folder, spotter.config.preset)
-        return spotter.to(device).eval()
+    def fine_map(self, images: Tensor) -> Tensor:
+        """The stride-4 map that the recogniser reads; proposals and heads do not run."""
+        _, fine = self.trunk(images)
+        return fine
 
     # --- training ---------------------------------------------------------------------------------
 
     def forward_train(self, batch: Batch) -> TrainOutput:
         """Losses: objectness, rpn_box, class, box, mask, recognition (and ctc), each of weight 1."""
-        images, sizes = self._stack(batch.images)
+        images, sizes = self.stack(batch.images)
         levels, fine = self.trunk(images)
         targets = [_detection_targets(p, i) for p, i in zip(batch.polygons, batch.ignore, strict=True)]
         losses = self._detection_losses(images, sizes, levels, targets)
-        regions, texts = readable_words(batch, self.reader.charset, self.config.max_length)
-        trace = self.reader.trace(fine, jitter_regions(regions, self.config.region_jitter), texts)
-        losses.update(self.reader.losses(trace, texts))
-        return TrainOutput(losses, trace)
+        reading = self.read_regions(fine, batch)
+        return TrainOutput({**losses, **reading.losses}, reading.trace)
 
     def _detection_losses(
         self, images: Tensor, sizes: list[tuple[int, int]], levels: Any, targets: list[dict[str, Any]]
@@ -116,55 +100,23 @@ class MaskRCNNSpotter(TrainableSpotter):
             "mask": mask,
         }
 
-    def recognize(self, batch: Batch) -> RecognitionTrace:
-        """The recogniser on the ground-truth regions, without jitter; proposals and heads do not run."""
-        images, _ = self._stack(batch.images)
-        _, fine = self.trunk(images)
-        regions, texts = readable_words(batch, self.reader.charset, self.config.max_length)
-        return self.reader.trace(fine, regions, texts)
-
-    def recognition_losses(self, batch: Batch) -> TrainOutput:
-        """Losses of the recogniser alone, with jitter: the warm-up of trunk and reader."""
-        images, _ = self._stack(batch.images)
-        _, fine = self.trunk(images)
-        regions, texts = readable_words(batch, self.reader.charset, self.config.max_length)
-        trace = self.reader.trace(fine, jitter_regions(regions, self.config.region_jitter), texts)
-        return TrainOutput(self.reader.losses(trace, texts), trace)
-
     def flops(self, height: int, width: int, words: int = 0) -> float:
         """FLOPs of one image, everything included (see `cost`); a multiply-add counts 2."""
         from dld_backends.maskrcnn.cost import page_flops
 
-        return page_flops(self.config, _rounded(height), _rounded(width), words)
+        height, width = rounded_up(height, self.size_divisor), rounded_up(width, self.size_divisor)
+        return page_flops(self.config, height, width, words)
 
     # --- inference --------------------------------------------------------------------------------
 
-    @torch.no_grad()
-    def predict(self, images: Sequence[Tensor]) -> list[list[Word]]:
-        """See `Spotter.predict`. Only images of equal size share a forward pass, so that padding (and
-        with it the answer) never depends on the company an image keeps."""
-        if self.training:
-            raise RuntimeError("call .eval() before predict: training mode would change batch statistics")
-        words: list[list[Word]] = [[] for _ in images]
-        for group in self._groups(images):
-            for index, found in zip(group, self._predict_group([images[i] for i in group]), strict=True):
-                words[index] = found
-        return words
-
-    def _groups(self, images: Sequence[Tensor]) -> list[list[int]]:
-        limit = self.config.predict_batch or (1 if module_device(self).type == "cpu" else 8)
-        by_size: dict[tuple[int, ...], list[int]] = {}
-        for index, image in enumerate(images):
-            by_size.setdefault(tuple(image.shape), []).append(index)
-        return [group[i : i + limit] for group in by_size.values() for i in range(0, len(group), limit)]
-
-    def _predict_group(self, images: Sequence[Tensor]) -> list[list[Word]]:
-        stacked, sizes = self._stack(images)
-        levels, fine = self.trunk(stacked)
-        proposals, _ = self.rpn(ImageList(stacked, sizes), levels)
-        logits, deltas = self.box_head(levels, proposals, sizes)
-        found = self.box_head.detect(logits, deltas, proposals, sizes)
-        masks = self.mask_head(levels, [boxes for boxes, _ in found], sizes).sigmoid().cpu().numpy()
+    def predict_group(self, images: Tensor, sizes: Sequence[tuple[int, int]]) -> list[list[Word]]:
+        """Proposals, boxes, masks, and the reading of every polygon."""
+        true_sizes = list(sizes)
+        levels, fine = self.trunk(images)
+        proposals, _ = self.rpn(ImageList(images, true_sizes), levels)
+        logits, deltas = self.box_head(levels, proposals, true_sizes)
+        found = self.box_head.detect(logits, deltas, proposals, true_sizes)
+        masks = self.mask_head(levels, [boxes for boxes, _ in found], true_sizes).sigmoid().cpu().numpy()
         words = []
         for index, (boxes, scores) in enumerate(found):
             own, masks = masks[: len(boxes)], masks[len(boxes) :]
@@ -175,43 +127,12 @@ class MaskRCNNSpotter(TrainableSpotter):
     def _read(
         self, fine: Tensor, polygons: list[Points], scores: list[float], size: tuple[int, int]
     ) -> list[Word]:
-        """Read along each polygon; a tall one is read upright too, and the surer reading stays."""
-        tall = [i for i, polygon in enumerate(polygons) if is_tall(polygon)]
-        readings = self.reader.read(fine, [polygons + [upright(polygons[i]) for i in tall]])
-        for extra, index in enumerate(tall, start=len(polygons)):
-            if readings[extra][1] > readings[index][1]:
-                readings[index], polygons[index] = readings[extra], upright(polygons[index])
-        words = []
-        for polygon, detected, (text, certainty) in zip(
-            polygons, scores, readings[: len(scores)], strict=True
-        ):
-            score = float(np.sqrt(detected * certainty))
-            if text.strip() and score >= self.config.word_threshold:
-                words.append(Word(text.strip(), min(score, 1.0), _inside(polygon, size)))
-        return words
-
-    def _stack(self, images: Sequence[Tensor]) -> tuple[Tensor, list[tuple[int, int]]]:
-        """Pad to a common size, a multiple of 32, on this module's device: [B, 3, H, W] and true sizes."""
-        device = module_device(self)
-        sizes = [(int(image.shape[1]), int(image.shape[2])) for image in images]
-        height = _rounded(max(h for h, _ in sizes))
-        width = _rounded(max(w for _, w in sizes))
-        padded = [
-            F.pad(image.to(device), (0, width - w, 0, height - h))
-            for image, (h, w) in zip(images, sizes, strict=True)
+        """Read along each polygon, then drop parts and doubles of surer words."""
+        words = read_words(self.reader, fine, polygons, scores, size, self.config.word_threshold)
+        limit = self.config.fragment_threshold
+        return [
+            words[i] for i in without_fragments([w.array for w in words], [w.score for w in words], limit)
         ]
-        return torch.stack(padded), sizes
-
-
-def _rounded(side: int) -> int:
-    """Up to the next multiple of the size divisor."""
-    return -(-side // SIZE_DIVISOR) * SIZE_DIVISOR
-
-
-def _inside(polygon: Points, size: tuple[int, int]) -> tuple[tuple[float, float], ...]:
-    height, width = size
-    clipped = np.clip(polygon, 0, [width, height])
-    return tuple((float(x), float(y)) for x, y in clipped)
 
 
 def _detection_targets(polygons: list[Tensor], ignore: Tensor) -> dict[str, Any]:
