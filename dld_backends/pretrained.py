@@ -16,7 +16,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from dld_backends.maskrcnn.trunk import fold_norms
+from dld_backends.backbone import fold_norms
 from dld_core.errors import WeightsError
 
 

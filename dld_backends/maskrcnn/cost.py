@@ -1,15 +1,13 @@
 """FLOPs of reading one image, counted on the meta device: nothing is computed, nothing guessed by hand.
 
-The parts that depend on the image are taken at their nominal size: every proposal slot is filled, and
-a word takes as many decoding steps as an average English word has characters.
+The parts that depend on the image are taken at their nominal size: every proposal slot is filled.
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -17,13 +15,10 @@ from torchvision.ops import roi_align
 
 from dld_backends.maskrcnn.config import MaskRCNNConfig
 from dld_backends.maskrcnn.heads import MASK_SIZE
-from dld_core.evaluation.cost import count
+from dld_backends.recognition.cost import flops_of, word_flops
 
 if TYPE_CHECKING:
     from dld_backends.maskrcnn.spotter import MaskRCNNSpotter
-
-STEPS_PER_WORD = 6
-"""Characters of an average word and its end token."""
 
 
 def page_flops(config: MaskRCNNConfig, height: int, width: int, words: int) -> float:
@@ -46,7 +41,7 @@ def pyramid_flops(config: MaskRCNNConfig, height: int, width: int) -> float:
     """Backbone, feature pyramid and RPN head alone: what the paper's published figures hold."""
     spotter = meta_spotter(config)
     normal = torch.empty(1, 3, height, width, device="meta")
-    return _flops(lambda: spotter.rpn.head(list(spotter.trunk.pyramid(normal).values())))
+    return flops_of(lambda: spotter.rpn.head(list(spotter.trunk.pyramid(normal).values())))
 
 
 @lru_cache(maxsize=512)
@@ -56,10 +51,10 @@ def _image_flops(config: MaskRCNNConfig, height: int, width: int) -> tuple[float
     spotter = meta_spotter(config)
     image = torch.empty(1, 3, height, width, dtype=torch.uint8, device="meta")
     levels, fine = spotter.trunk(image)
-    trunk = _flops(lambda: spotter.trunk(image))
-    rpn = _flops(lambda: spotter.rpn.head(list(levels.values())))
-    boxes = _flops(lambda: _box_head(spotter, levels))
-    return trunk + rpn + boxes, _flops(lambda: spotter.reader.smooth(fine))
+    trunk = flops_of(lambda: spotter.trunk(image))
+    rpn = flops_of(lambda: spotter.rpn.head(list(levels.values())))
+    boxes = flops_of(lambda: _box_head(spotter, levels))
+    return trunk + rpn + boxes, flops_of(lambda: spotter.reader.smooth(fine))
 
 
 def _box_head(spotter: MaskRCNNSpotter, levels: OrderedDict[str, Tensor]) -> None:
@@ -77,22 +72,8 @@ def _pool(level: Tensor, regions: int, size: int) -> Tensor:
 @lru_cache(maxsize=16)
 @torch.no_grad()
 def _word_flops(config: MaskRCNNConfig) -> float:
-    """Mask, rectified features, encoder and decoder of one word."""
+    """Mask and reading of one word."""
     spotter = meta_spotter(config)
-    rows, columns = config.roi_size
     level = torch.empty(1, config.fpn_channels, 32, 32, device="meta")
-    fine = torch.empty(1, config.recognition_channels, 32, 32, device="meta")
-    grid = torch.empty(1, rows, columns, 2, device="meta")
-    regions = torch.empty(1, config.recognition_channels, rows, columns, device="meta")
-    context = torch.empty(1, columns, spotter.reader.encoder.features, device="meta")
-    tokens = torch.zeros(1, STEPS_PER_WORD, dtype=torch.int64, device="meta")
-    return (
-        _flops(lambda: spotter.mask_head.layers(_pool(level, 1, MASK_SIZE // 2)))
-        + _flops(lambda: torch.nn.functional.grid_sample(fine, grid, align_corners=False))
-        + _flops(lambda: spotter.reader.encoder(regions))
-        + _flops(lambda: spotter.decoder.logits(context, tokens))
-    )
-
-
-def _flops(run: Callable[[], Any]) -> float:
-    return count(run)[1].check().flops
+    mask = flops_of(lambda: spotter.mask_head.layers(_pool(level, 1, MASK_SIZE // 2)))
+    return mask + word_flops(spotter.reader)

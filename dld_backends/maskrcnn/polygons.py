@@ -61,8 +61,6 @@ def without_fragments(polygons: Sequence[Points], scores: Sequence[float], limit
     """
     if not polygons:
         return []
-    if not len(polygons):
-        return []
     shapes = [shapely.make_valid(shapely.Polygon(p)) for p in polygons]
     areas = shapely.area(shapes)
     first, second = shapely.STRtree(shapes).query(shapes, predicate="intersects")

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from dld_backends.recognition.encoder import SequenceEncoder, conv_norm_relu
+from dld_backends.recognition.encoder import SequenceEncoder, conv_norm_relu, separable_norm_relu
 from dld_backends.recognition.precision import full_precision
 from dld_backends.recognition.roi_sampling import sample_regions
 from dld_core.charset import Charset
@@ -32,6 +32,7 @@ class RecognitionBranch(nn.Module):
         stride: image pixels per position of the map.
         ctc_weight: weight of an auxiliary CTC loss on the context states, which gets attention over its
             first plateau sooner (joint CTC-attention, arXiv 1609.06773); 0 for none.
+        separable: make the convolution on the map a depthwise-separable one (about an eighth of the cost).
     """
 
     def __init__(
@@ -44,9 +45,11 @@ class RecognitionBranch(nn.Module):
         roi_size: tuple[int, int] = (8, 32),
         stride: int = 4,
         ctc_weight: float = 0.0,
+        separable: bool = False,
     ) -> None:
         super().__init__()
-        self.smooth = conv_norm_relu(inputs, channels)
+        self.channels = channels
+        self.smooth = (separable_norm_relu if separable else conv_norm_relu)(inputs, channels)
         self.encoder = encoder
         self.decoder = decoder
         self.charset = charset

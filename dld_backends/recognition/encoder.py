@@ -19,6 +19,12 @@ def conv_norm_relu(
     return nn.Sequential(conv, nn.BatchNorm2d(outputs), nn.ReLU(inplace=True))
 
 
+def separable_norm_relu(inputs: int, outputs: int) -> nn.Sequential:
+    """A 3x3 convolution made light: one filter per channel, then a mix of channels, norm and ReLU."""
+    per_channel = nn.Conv2d(inputs, inputs, 3, padding=1, groups=inputs, bias=False)
+    return nn.Sequential(per_channel, nn.BatchNorm2d(inputs), *conv_norm_relu(inputs, outputs, 1))
+
+
 class SequenceEncoder(nn.Module):
     """[N, C, 8, W] region features to [N, W, D] context states (CRNN, arXiv 1507.05717, made light).
 

@@ -1,0 +1,66 @@
+"""From detected polygons to words: read along each, turn what stands upright, drop what says nothing."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from dld_backends.recognition.branch import RecognitionBranch
+from dld_core.types import Point, Word
+
+Points = NDArray[np.float32]
+
+
+def is_tall(polygon: Points) -> bool:
+    """Whether a quadrilateral reads up or downwards (so that reading it as it stands should be tried)."""
+    along = polygon[1] - polygon[0]
+    return len(polygon) == 4 and abs(float(along[1])) > abs(float(along[0]))
+
+
+def upright(polygon: Points) -> Points:
+    """The same quadrilateral, read from left to right."""
+    rightwards = polygon[0, 0] >= polygon[3, 0]
+    return np.roll(polygon, 1 if rightwards else -1, axis=0)
+
+
+def read_words(
+    reader: RecognitionBranch,
+    fine: Tensor,
+    polygons: Sequence[Points],
+    scores: Sequence[float],
+    size: tuple[int, int],
+    threshold: float,
+) -> list[Word]:
+    """The words of one image, in the order of its polygons.
+
+    Tall quadrilaterals are read both ways, and the surer reading stays. A word's score is the geometric
+    mean of how sure its detection and its reading are.
+
+    Args:
+        fine: [1, C, H/4, W/4], the map that the reader reads.
+        polygons, scores: of the detected regions, in pixels, clockwise from the start of the text.
+        size: height and width of the image, pixels; polygons are clipped to it.
+        threshold: words whose score lies below are dropped, as are those without text.
+    """
+    shapes = list(polygons)
+    tall = [i for i, polygon in enumerate(shapes) if is_tall(polygon)]
+    readings = reader.read(fine, [shapes + [upright(shapes[i]) for i in tall]])
+    for extra, index in enumerate(tall, start=len(shapes)):
+        if readings[extra][1] > readings[index][1]:
+            readings[index], shapes[index] = readings[extra], upright(shapes[index])
+    words = []
+    for polygon, detected, (text, certainty) in zip(shapes, scores, readings[: len(shapes)], strict=True):
+        score = math.sqrt(detected * certainty)
+        if text.strip() and score >= threshold:
+            words.append(Word(text.strip(), min(score, 1.0), _inside(polygon, size)))
+    return words
+
+
+def _inside(polygon: Points, size: tuple[int, int]) -> tuple[Point, ...]:
+    height, width = size
+    clipped = np.clip(polygon, 0, [width, height])
+    return tuple((float(x), float(y)) for x, y in clipped)
