@@ -64,7 +64,7 @@ class MaskRCNNSpotter(ReadingSpotter):
 
     def fine_map(self, images: Tensor) -> Tensor:
         """The stride-4 map that the recogniser reads; proposals and heads do not run."""
-        _, fine = self.trunk(images)
+        fine: Tensor = self.trunk(images)[1]
         return fine
 
     # --- training ---------------------------------------------------------------------------------
