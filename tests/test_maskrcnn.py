@@ -32,7 +32,9 @@ class TestContracts(TrainableSpotterContract):
 
     def make(self) -> MaskRCNNSpotter:
         torch.manual_seed(0)
-        return MaskRCNNSpotter.create(weights=None, detection_threshold=0.45, max_words=12, proposals=40)
+        return MaskRCNNSpotter.create(
+            weights=None, detection_threshold=0.45, word_threshold=0, max_words=12, proposals=40
+        )
 
 
 # --- the paper's figures -------------------------------------------------------------------------

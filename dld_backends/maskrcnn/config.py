@@ -50,6 +50,7 @@ SMALL: Mapping[str, Any] = {
     "lstm_hidden": 128,
     "lstm_layers": 1,
     "decoder_hidden": 192,
+    "word_threshold": 0.6,
     "reference_short_side": 720,
 }
 

@@ -5,7 +5,6 @@ The parts that depend on the image are taken at their nominal size: every propos
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -53,12 +52,12 @@ def _image_flops(config: MaskRCNNConfig, height: int, width: int) -> tuple[float
     levels, fine = spotter.trunk(image)
     trunk = flops_of(lambda: spotter.trunk(image))
     rpn = flops_of(lambda: spotter.rpn.head(list(levels.values())))
-    boxes = flops_of(lambda: _box_head(spotter, levels))
+    boxes = flops_of(lambda: _box_head(spotter, levels["0"], config.proposals))
     return trunk + rpn + boxes, flops_of(lambda: spotter.reader.smooth(fine))
 
 
-def _box_head(spotter: MaskRCNNSpotter, levels: OrderedDict[str, Tensor]) -> None:
-    pooled = _pool(levels["0"], spotter.config.proposals, 7)
+def _box_head(spotter: MaskRCNNSpotter, level: Tensor, boxes: int) -> None:
+    pooled = _pool(level, boxes, 7)
     hidden = spotter.box_head.layers(pooled)
     spotter.box_head.score(hidden)
     spotter.box_head.deltas(hidden)
