@@ -16,6 +16,7 @@ HERE = Path(__file__).resolve().parent
 FONTS = HERE.parents[1] / "dld_core" / "data" / "fonts"
 WIDTH, HEIGHT = 1280, 720
 Colour = tuple[int, int, int]
+Line = tuple[str, str, int, int]
 Pixels = NDArray[np.uint8]
 
 
@@ -26,7 +27,8 @@ def wall(rng: np.random.Generator) -> Pixels:
         for left in range(-70 + 35 * (row % 2), WIDTH, 70):
             red = np.array([142, 74, 58]) + rng.normal(0, 9, 3) + rng.normal(0, 8)
             picture[top + 3 : top + 26, max(left + 3, 0) : max(left + 70, 0)] = red
-    picture += cv2.GaussianBlur(rng.normal(0, 26, picture.shape[:2]).astype(np.float32), (0, 0), 1.2)[..., None]
+    grain = rng.normal(0, 26, picture.shape[:2]).astype(np.float32)
+    picture += cv2.GaussianBlur(grain, (0, 0), 1.2)[..., None]
     picture *= np.linspace(1.12, 0.78, WIDTH)[None, :, None]
     return np.clip(cv2.GaussianBlur(picture, (0, 0), 0.9), 0, 255).astype(np.uint8)
 
@@ -37,7 +39,7 @@ def font(name: str, size: int) -> ImageFont.FreeTypeFont:
     return ImageFont.truetype(str(file), size)
 
 
-def sign(size: tuple[int, int], ground: Colour, ink: Colour, *lines: tuple[str, str, int, int]) -> Image.Image:
+def sign(size: tuple[int, int], ground: Colour, ink: Colour, *lines: Line) -> Image.Image:
     """A painted board; every line is (text, font, size, baseline y), centred."""
     board = Image.new("RGB", size, ground)
     draw = ImageDraw.Draw(board)
@@ -78,7 +80,8 @@ def street() -> Pixels:
     """The whole picture, RGB [720, 1280, 3]."""
     rng = np.random.default_rng(7)
     picture = wall(rng)
-    cream, navy, white, green, black = (246, 236, 210), (28, 44, 84), (250, 250, 250), (22, 84, 58), (25, 25, 25)
+    cream, navy, green = (246, 236, 210), (28, 44, 84), (22, 84, 58)
+    white, black, yellow = (250, 250, 250), (25, 25, 25), (250, 226, 120)
     bakery = sign((620, 170), navy, cream, ("CORNER BAKERY", "Bebas", 118, 122))
     hang(picture, bakery, [(90, 96), (690, 70), (694, 226), (86, 246)])
     daily = sign((420, 110), cream, (120, 40, 30), ("Fresh Bread Daily", "Lobster", 50, 72))
@@ -98,7 +101,8 @@ def street() -> Pixels:
     hang(picture, menu, [(600, 400), (830, 392), (838, 668), (596, 676)])
     parking = sign((150, 170), (24, 74, 160), white, ("P", "Cabin", 110, 104), ("2 hours", "Cabin", 32, 150))
     hang(picture, parking, [(140, 460), (270, 466), (268, 616), (138, 612)])
-    hang(picture, arc("HARBOUR CAFE", 190, 58, (250, 226, 120)), [(860, 300), (1230, 300), (1230, 690), (860, 690)])
+    cafe = arc("HARBOUR CAFE", 190, 58, yellow)
+    hang(picture, cafe, [(860, 300), (1230, 300), (1230, 690), (860, 690)])
     noisy = picture.astype(np.float32) + rng.normal(0, 4, picture.shape)
     return np.clip(cv2.GaussianBlur(noisy, (0, 0), 0.6), 0, 255).astype(np.uint8)
 
