@@ -1,0 +1,85 @@
+"""The detector: a light feature pyramid and the differentiable binarisation head (arXiv 1911.08947)."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from dld_backends.backbone import NormalizedTrunk, feature_body
+from dld_backends.recognition.encoder import conv_norm_relu, separable_norm_relu
+from dld_backends.segmentation.config import SegmentationConfig
+
+PRIOR = 0.1
+"""Probability of text that an untrained head gives, about the share of text in a photo."""
+
+
+class LightTrunk(NormalizedTrunk):
+    """uint8 images [B, 3, H, W] (sides multiples of 32) to one shared map [B, C, H/4, W/4].
+
+    Top-down sums of the backbone's stages (feature pyramid, arXiv 1612.03144), each smoothed by a
+    separable convolution; only the finest level goes on.
+    """
+
+    def __init__(self, config: SegmentationConfig) -> None:
+        super().__init__(config.pixel_mean, config.pixel_std)
+        self.body, stages = feature_body(config.backbone, config.folded_norm)
+        width = config.pyramid_channels
+        self.lateral = nn.ModuleList(nn.Conv2d(channels, width, 1) for channels in stages)
+        self.smooth = nn.ModuleList(separable_norm_relu(width, width) for _ in stages)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """The map, float32 or as autocast has it."""
+        stages: list[Tensor] = self.body(self.normalize(images))
+        level: Tensor | None = None
+        for stage, lateral, smooth in reversed(list(zip(stages, self.lateral, self.smooth, strict=True))):
+            own = lateral(stage)
+            level = smooth(own if level is None else own + F.interpolate(level, scale_factor=2.0))
+        assert level is not None
+        return level
+
+
+class Maps(NamedTuple):
+    """Logits of a batch, each float32 [B, H/s, W/s] at the map stride s."""
+
+    text: Tensor
+    threshold: Tensor
+
+    def binary(self, sharpness: float) -> Tensor:
+        """The approximate binary map, 1 / (1 + exp(-k (P - T))) (equation 2)."""
+        return torch.sigmoid(sharpness * (self.text.sigmoid() - self.threshold.sigmoid()))
+
+
+class BinarizationHead(nn.Module):
+    """Two branches on the shared map: where text is, and the threshold that separates touching words."""
+
+    def __init__(self, config: SegmentationConfig) -> None:
+        super().__init__()
+        self.text = _branch(config.pyramid_channels, config.head_channels, config.map_stride)
+        self.threshold = _branch(config.pyramid_channels, config.head_channels, config.map_stride)
+        final = self.text[-1]
+        assert final.bias is not None
+        nn.init.constant_(final.bias, math.log(PRIOR / (1 - PRIOR)))  # type: ignore[arg-type]
+
+    def forward(self, fine: Tensor) -> Maps:
+        """Both maps, for training."""
+        return Maps(self.text(fine).squeeze(1).float(), self.threshold(fine).squeeze(1).float())
+
+    def probability(self, fine: Tensor) -> Tensor:
+        """Text probability alone, [B, H/s, W/s] in [0, 1], for inference."""
+        probability: Tensor = self.text(fine).squeeze(1).float().sigmoid()
+        return probability
+
+
+def _branch(inputs: int, width: int, stride: int) -> nn.Sequential:
+    """From stride 4 to one channel at the map stride, one doubling of the resolution at a time."""
+    doubled = [
+        nn.ConvTranspose2d(width, width, 2, 2, bias=False),
+        nn.BatchNorm2d(width),
+        nn.ReLU(inplace=True),
+    ]
+    final = nn.Conv2d(width, 1, 3, padding=1) if stride == 2 else nn.ConvTranspose2d(width, 1, 2, 2)
+    return nn.Sequential(conv_norm_relu(inputs, width), *doubled, final)

@@ -1,0 +1,123 @@
+"""The segmentation text spotter, end to end: a map of text, regions, text along each."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import fields
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from dld_backends.images import rounded_up
+from dld_backends.recognition.branch import RecognitionBranch
+from dld_backends.recognition.ctc import CTCDecoder
+from dld_backends.recognition.encoder import SequenceEncoder
+from dld_backends.recognition.spotter import ReadingSpotter
+from dld_backends.recognition.words import read_words
+from dld_backends.segmentation.config import SegmentationConfig
+from dld_backends.segmentation.losses import binarization_losses
+from dld_backends.segmentation.network import BinarizationHead, LightTrunk
+from dld_backends.segmentation.regions import RegionOptions, find_regions
+from dld_backends.segmentation.targets import draw_targets
+from dld_core.charset import Charset
+from dld_core.types import Batch, TrainOutput, Word
+
+
+class SegmentationSpotter(ReadingSpotter):
+    """Bottom-up spotter: differentiable binarisation (arXiv 1911.08947) and a CTC recogniser.
+
+    Args:
+        config: a SegmentationConfig or nothing for the preset "small".
+    """
+
+    name = "segmentation"
+    weights_folder = Path(__file__).parent / "weights"
+    config_type: ClassVar[type[SegmentationConfig]] = SegmentationConfig
+    config: SegmentationConfig
+
+    def __init__(self, config: SegmentationConfig | None = None) -> None:
+        config = config or SegmentationConfig.parse({})
+        super().__init__(config)
+        self.trunk = LightTrunk(config)
+        self.head = BinarizationHead(config)
+        self.reader = _reader(config)
+        names = [field.name for field in fields(RegionOptions)]
+        self.regions = RegionOptions(**{name: getattr(config, name) for name in names})
+
+    def fine_map(self, images: Tensor) -> Tensor:
+        """The stride-4 map that head and recogniser share."""
+        fine: Tensor = self.trunk(images)
+        return fine
+
+    def forward_train(self, batch: Batch) -> TrainOutput:
+        """Losses: probability, threshold, binary (weighted as in `losses.WEIGHTS`) and recognition."""
+        images, _ = self.stack(batch.images)
+        fine = self.trunk(images)
+        losses = binarization_losses(self.head(fine), self._targets(batch, images), self.config.sharpness)
+        reading = self.read_regions(fine, batch)
+        return TrainOutput({**losses, **reading.losses}, reading.trace)
+
+    def _targets(self, batch: Batch, images: Tensor) -> list[Tensor]:
+        """Text, care, threshold and near, each [B, H/s, W/s] on the device of the images."""
+        config, size = self.config, (images.shape[2], images.shape[3])
+        drawn = [
+            draw_targets(
+                [polygon.cpu().numpy() for polygon in polygons],
+                ignore.tolist(),
+                size,
+                config.map_stride,
+                config.shrink_ratio,
+                config.min_side,
+            )
+            for polygons, ignore in zip(batch.polygons, batch.ignore, strict=True)
+        ]
+        return [torch.from_numpy(np.stack(kind)).to(images.device) for kind in zip(*drawn, strict=True)]
+
+    def flops(self, height: int, width: int, words: int = 0) -> float:
+        """FLOPs of one image, everything included (see `cost`); a multiply-add counts 2."""
+        from dld_backends.segmentation.cost import page_flops
+
+        height, width = rounded_up(height, self.size_divisor), rounded_up(width, self.size_divisor)
+        return page_flops(self.config, height, width, words)
+
+    @torch.no_grad()
+    def predict_group(self, images: Tensor, sizes: Sequence[tuple[int, int]]) -> list[list[Word]]:
+        """The map, its regions, and the reading of every region."""
+        fine = self.trunk(images)
+        maps = self.head.probability(fine).cpu().numpy()
+        stride = self.config.map_stride
+        words = []
+        for index, (height, width) in enumerate(sizes):
+            own = maps[index, : -(-height // stride), : -(-width // stride)]  # without the padding
+            polygons, scores = find_regions(own, self.regions)
+            words.append(
+                read_words(
+                    self.reader,
+                    fine[index : index + 1],
+                    polygons,
+                    scores,
+                    (height, width),
+                    self.config.word_threshold,
+                )
+            )
+        return words
+
+
+def _reader(config: SegmentationConfig) -> RecognitionBranch:
+    characters = Charset(config.charset)
+    encoder = SequenceEncoder(
+        config.recognition_channels, config.encoder_channels, config.lstm_hidden, config.lstm_layers
+    )
+    decoder = CTCDecoder(characters, encoder.features, config.max_length, config.beam_width)
+    return RecognitionBranch(
+        config.pyramid_channels,
+        config.recognition_channels,
+        encoder,
+        decoder,
+        characters,
+        config.roi_size,
+        separable=True,
+    )
