@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
+import shapely
 from numpy.typing import NDArray
 
 from dld_backends.segmentation.offsets import Points, offset, unclip_distance
@@ -62,32 +63,37 @@ def find_regions(
     outlines = [cv2.approxPolyDP(c, 1.0, True) if len(c) > 4 else c for c in contours]
     half = np.array([cv2.arcLength(o, True) for o in outlines]) / 2 + 2  # they join centres of positions
     bent = boxes.bent & _long(found.area, half)
-    growth = options.unclip * unclip_distance(
-        found.area, 2 * np.where(bent, half, boxes.sides.sum(1)), options.shrink_ratio
-    )
+    perimeter = 2 * np.where(bent, half, boxes.sides.sum(1))
+    growth = options.unclip * unclip_distance(found.area, perimeter, options.shrink_ratio)
     grown = boxes.sides + 2 * growth[:, None]
-    enough = (found.score >= options.region_threshold) & (
-        grown.min(1) * options.map_stride >= options.min_side
-    )
-    kept = np.flatnonzero(enough)
-    kept = kept[np.argsort(-found.score[kept], kind="stable")][: options.max_words]
+    kept = _best(found.score, grown.min(1) * options.map_stride, options)
     polygons = list(_corners(boxes.centres[kept], grown[kept], boxes.axes[kept]))
-    if options.outline == "curved":
-        for place in np.flatnonzero(bent[kept]):
-            index = kept[place]
-            outline = _grow_outline(outlines[index], found.area[index], half[index], growth[index])
-            if outline is not None:
-                polygons[place] = ribbon(outline, options.curve_points)
+    for place in np.flatnonzero(bent[kept]) if options.outline == "curved" else ():
+        index = kept[place]
+        band = _band(outlines[index], found.area[index], half[index], growth[index], options.curve_points)
+        polygons[place] = polygons[place] if band is None else band
     stride = options.map_stride
     return [np.asarray((p + 0.5) * stride, np.float32) for p in polygons], found.score[kept].tolist()
 
 
+def _best(
+    scores: NDArray[np.float64], sides: NDArray[np.float64], options: RegionOptions
+) -> NDArray[np.intp]:
+    """Indices of the regions that are sure and wide enough, best first."""
+    kept = np.flatnonzero((scores >= options.region_threshold) & (sides >= options.min_side))
+    return kept[np.argsort(-scores[kept], kind="stable")][: options.max_words]
+
+
 def _contours(text: NDArray[np.bool_], limit: int) -> list[Contour]:
-    """The outer contours [n, 1, 2] of the connected regions, the largest where there are too many."""
-    contours: list[Contour] = list(
-        cv2.findContours(text.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)[0]
-    )
-    return contours if len(contours) <= limit else sorted(contours, key=cv2.contourArea)[-limit:]
+    """The outer contours of the connected regions, the largest where there are too many.
+
+    Those of regions inside a hole of another are outer ones too: words in a ring of text.
+    """
+    contours, tree = cv2.findContours(text.astype(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_SIMPLE)
+    outer: list[Contour] = [
+        c for c, node in zip(contours, () if tree is None else tree[0], strict=True) if node[3] < 0
+    ]
+    return outer if len(outer) <= limit else sorted(outer, key=cv2.contourArea)[-limit:]
 
 
 class Measures(NamedTuple):
@@ -208,14 +214,15 @@ def _long(area: NDArray[np.float64], half: NDArray[np.float64]) -> NDArray[np.bo
     return np.asarray(half - height > _BENT_LENGTH * height)
 
 
-def _grow_outline(
-    outline: NDArray[Any], area: float, half: float, growth: float
-) -> NDArray[np.float32] | None:
-    """The outline of a bent region grown back; None where nothing is left.
+def _band(outline: Contour, area: float, half: float, growth: float, points: int) -> Points | None:
+    """The band along a bent region, grown back; None where it falls to pieces or crosses itself.
 
     The outline joins centres of positions. What lies beyond them is what its area lacks of the region's.
     """
     own = float(_height(np.array(cv2.contourArea(outline)), np.array(half - 2)))
     beyond = (float(_height(np.array(area), np.array(half))) - own) / 2
     grown = offset(outline.reshape(-1, 2).astype(np.float32), growth + beyond, pointed=True)
-    return max(grown, key=cv2.contourArea) if grown else None
+    if not grown:
+        return None
+    band = ribbon(max(grown, key=cv2.contourArea), points)
+    return band if shapely.Polygon(band).is_valid else None
