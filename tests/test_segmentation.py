@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import importlib
 import math
+import re
 import tomllib
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+import yaml
 from torch import Tensor
 
+from dld_backends.backbone import feature_body, fold_norms
 from dld_backends.maskrcnn import MaskRCNNSpotter
 from dld_backends.maskrcnn.cost import meta_spotter as meta_mask_rcnn
 from dld_backends.segmentation import SegmentationConfig, SegmentationSpotter
@@ -28,6 +31,7 @@ from dld_backends.segmentation.regions import find_regions
 from dld_core.errors import ConfigError, WeightsError
 from dld_core.geometry import iou
 from dld_core.testing import TrainableSpotterContract, samples
+from dld_core.training.config import TrainConfig
 from dld_core.types import Batch
 
 
@@ -205,6 +209,16 @@ def test_losses_have_their_names_and_reach_every_part() -> None:
     assert spotter.reader.decoder.classify.weight.grad is not None
 
 
+def test_it_trains_in_bfloat16() -> None:
+    torch.manual_seed(0)
+    spotter = SegmentationSpotter(SegmentationConfig(preset="tiny")).train()
+    with torch.autocast("cpu", torch.bfloat16):
+        output = spotter.forward_train(_batch())
+    assert all(loss.dtype == torch.float32 and loss.isfinite() for loss in output.losses.values())
+    torch.stack(list(output.losses.values())).sum().backward()
+    assert all(p.grad is not None and p.grad.isfinite().all() for p in spotter.parameters())
+
+
 def test_a_few_steps_teach_it_where_a_word_is() -> None:
     torch.manual_seed(0)
     spotter = SegmentationSpotter(SegmentationConfig(preset="tiny")).train()
@@ -236,3 +250,50 @@ def test_padding_is_never_read_as_an_image() -> None:
     (words,) = spotter.predict([torch.zeros(3, 33, 40, dtype=torch.uint8)])
     for word in words:
         assert (np.asarray(word.polygon) <= [40, 33]).all()
+
+
+@torch.no_grad()
+def test_folding_the_norms_of_the_backbone_changes_no_feature() -> None:
+    torch.manual_seed(0)
+    plain, _ = feature_body("mobilenetv4_conv_small_050", folded=False)
+    for norm in (m for m in plain.eval().modules() if isinstance(m, torch.nn.BatchNorm2d)):
+        norm.running_mean.normal_(std=0.1)
+        norm.running_var.uniform_(0.5, 2)
+        norm.weight.uniform_(0.5, 2)
+        norm.bias.normal_(std=0.1)
+    image = torch.randn(1, 3, 64, 64)
+    wanted = plain(image)
+    folded = fold_norms(plain)
+    assert not any(isinstance(m, torch.nn.BatchNorm2d) for m in folded.modules())
+    for before, after in zip(wanted, folded(image), strict=True):
+        torch.testing.assert_close(after, before, rtol=1e-3, atol=1e-3 * float(before.abs().max()))
+
+
+# --- its page ------------------------------------------------------------------------------------
+
+PAGE = Path(__file__).parents[1] / "docs/segmentation.md"
+
+
+def test_the_recipes_of_its_page_are_valid() -> None:
+    blocks = re.findall(r"```yaml\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.S)
+    assert len(blocks) == 2
+    assert all(TrainConfig.parse(yaml.safe_load(block)).backend == "segmentation" for block in blocks)
+
+
+def test_the_reader_can_start_from_the_other_backend_s() -> None:
+    """As the first recipe renames: encoder and auxiliary CTC layer."""
+    theirs = {
+        k: v.shape for k, v in meta_mask_rcnn(MaskRCNNSpotter.config_type.parse({})).state_dict().items()
+    }
+    renamed = {k.replace("reader.ctc.", "reader.decoder.classify."): shape for k, shape in theirs.items()}
+    own = meta_spotter(SegmentationConfig()).state_dict()
+    wanted = {k: v.shape for k, v in own.items() if k.startswith(("reader.encoder.", "reader.decoder."))}
+    assert wanted.items() <= renamed.items()
+
+
+def test_the_page_tells_the_cost_as_it_is() -> None:
+    configs = {"small": SegmentationConfig(), "tiny": SegmentationConfig(preset="tiny")}
+    for preset, config in configs.items():
+        giga = [meta_spotter(config).flops(720, 1280, words) / 2e9 for words in (0, 10, 50)]
+        row = " | ".join(f"{g:.2f}" for g in giga)
+        assert f"{row} |" in PAGE.read_text(encoding="utf-8"), f"the row of {preset} should end {row}"

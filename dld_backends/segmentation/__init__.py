@@ -9,8 +9,10 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from dld_backends.segmentation.config import SegmentationConfig as SegmentationConfig
-    from dld_backends.segmentation.spotter import SegmentationSpotter as SegmentationSpotter
+    from dld_backends.segmentation.config import SegmentationConfig
+    from dld_backends.segmentation.spotter import SegmentationSpotter
+
+__all__ = ["SegmentationConfig", "SegmentationSpotter"]
 
 _HOMES = {"SegmentationConfig": "config", "SegmentationSpotter": "spotter"}
 
