@@ -7,7 +7,7 @@ import pytest
 import shapely
 from numpy.typing import NDArray
 
-from dld_core.evaluation import overlap
+from dld_core.evaluation import overlap, strips
 from dld_core.evaluation.overlap import Limits, Regions, overlapping
 from dld_core.evaluation.quads import common_areas, convex_common_areas
 
@@ -109,6 +109,29 @@ def test_no_pair_that_matters_is_lost(chunk: int, monkeypatch: pytest.MonkeyPatc
         for (a, b), index in given.items():
             assert pairs.iou[index] == pytest.approx(iou[a, b], abs=1e-9)
         assert list(given) == sorted(given)
+
+
+@pytest.mark.parametrize("far", [0, 100_000])
+def test_simple_outlines_agree_with_shapely(far: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(strips, "_CHUNK", 500)
+    rng = np.random.default_rng(3)
+    counts = rng.integers(3, 15, 200)
+    parts = []
+    for count in counts:
+        angle = np.sort(rng.uniform(0, 2 * np.pi, count)) * rng.choice([-1, 1])
+        ring = np.stack([np.cos(angle), np.sin(angle)], axis=1) * rng.uniform(10, 40, (count, 1))
+        parts.append(np.trunc(ring + rng.uniform(-10, 10, 2)) + far)
+    regions = Regions.build(np.concatenate(parts), counts)
+    left, right = np.divmod(np.arange(len(counts) ** 2), len(counts))
+    simple = regions.simple[left] & regions.simple[right]
+    left, right = left[simple], right[simple]
+    base = regions.boxes[left, 1]
+    shapes = regions.geometries(np.arange(len(counts)))
+    wanted = shapely.area(shapely.intersection(shapes[left], shapes[right]))
+    assert len(wanted) > 20_000
+    assert regions.simple.tolist() == [shapely.Polygon(part).is_valid for part in parts]
+    given = strips.simple_common_areas(regions.sides, regions.sides, left, right, base)
+    np.testing.assert_allclose(given, wanted, atol=1e-6 if far else 1e-9)
 
 
 def test_pairs_stay_within_their_image() -> None:

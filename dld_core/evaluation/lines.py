@@ -68,9 +68,9 @@ class LineFormat:
         textless = bool(filled) and not scored and all(_only_coordinates(row) for row in filled)
         if layout != "auto":
             return cls(layout, scored, textless)
-        leading = [_leading(row) - scored + textless for row in filled]
-        long = sum(count >= 10 for count in leading)
-        polygons = long > _POLYGON_SHARE * len(leading) or max(leading, default=0) >= 12
+        leading = np.array([numbers.count(",") for numbers, _ in filled], np.int64) - scored + textless
+        long = np.count_nonzero(leading >= 10)
+        polygons = long > _POLYGON_SHARE * len(leading) or bool((leading >= 12).any())
         return cls("polygon" if polygons else "quad", scored, textless)
 
     def coordinates(self, leading: int) -> int | None:
@@ -119,13 +119,16 @@ class Sheet:
         self._files.append((file, len(self._texts) - before))
 
     def _add_usual(self, file: TextFile, rows: Sequence[Row]) -> bool:
-        """Take in a file whose every line is 8 numbers and a text, which most are; False where it is not."""
-        usual = self.form == LineFormat("quad") and '"' not in file.text
-        if not usual or [row[0].count(",") for row in rows].count(8) != len(rows):
+        """Take in a file of lines of coordinates and a text alone, as most are; False where it is none."""
+        if self.form.layout == "rectangle" or self.form.scored or self.form.textless or '"' in file.text:
+            return False
+        leading = [row[0].count(",") for row in rows]
+        quads = leading.count(8) == len(rows)
+        if not quads and (self.form.layout == "quad" or any(n < 6 or n % 2 for n in leading)):
             return False
         self._numbers += [row[0] for row in rows]
         self._texts += [row[1] for row in rows]
-        self._counts += [4] * len(rows)
+        self._counts += [n // 2 for n in leading]
         self._lines += range(1, len(rows) + 1)
         self._files.append((file, len(rows)))
         return True

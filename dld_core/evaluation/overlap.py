@@ -1,9 +1,10 @@
 """Areas and intersections of the polygons of a whole data set at once.
 
-Pairs that cannot reach a threshold are thrown out by their boxes; only the rest is cut, quadrilaterals by
-`quads.py` and all others by shapely, each in one call. Area is the absolute shoelace sum and the inside
-of a crossing outline follows the even-odd rule, because the Polygon library under the challenge's script does
-so; for outlines that do not cross themselves these are the usual area and inside.
+Pairs that cannot reach a threshold are thrown out by their boxes; only the rest is measured. Outlines that do
+not cross themselves go through `strips.py`; the others, and pairs so close to a threshold that rounding
+decides, are cut, quadrilaterals by `quads.py` and the rest by shapely, each in one call. Area is the absolute
+shoelace sum and the inside of a crossing outline follows the even-odd rule, because the Polygon library under
+the challenge's script does so; for outlines that do not cross themselves these are the usual area and inside.
 """
 
 from __future__ import annotations
@@ -17,12 +18,15 @@ import shapely
 from numpy.typing import NDArray
 
 from dld_core.evaluation.quads import common_areas, convex_common_areas
+from dld_core.evaluation.strips import Sides, simple_common_areas
 
 Floats = NDArray[np.float64]
 Indices = NDArray[np.int64]
 
 # Pairs looked at in one go: bounds memory to some tens of megabytes however many words an image has.
 _CHUNK = 1_000_000
+# Shares closer than this to a threshold are measured again by cutting, which is exact on whole pixels.
+_CLOSE = 1e-9
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +38,9 @@ class Regions:
         counts: [N] points per polygon.
         areas: [N] absolute shoelace areas.
         boxes: [N, 4] x0, y0, x1, y1.
-        convex: [N] True for convex quadrilaterals, which need no check of validity.
+        convex: [N] True for convex quadrilaterals.
+        simple: [N] True for outlines with an area that do not cross or touch themselves.
+        sides: what lies under each side, for measuring simple outlines.
     """
 
     points: Floats
@@ -42,6 +48,8 @@ class Regions:
     areas: Floats
     boxes: Floats
     convex: NDArray[np.bool_]
+    simple: NDArray[np.bool_]
+    sides: Sides
 
     def __len__(self) -> int:
         return len(self.counts)
@@ -50,18 +58,23 @@ class Regions:
     def build(cls, points: Floats, counts: Indices) -> Regions:
         """Areas and boxes of polygons that lie end to end."""
         starts = np.cumsum(counts) - counts
-        if not len(counts):
-            return cls(points, counts, np.zeros(0), np.zeros((0, 4)), np.zeros(0, bool))
         following = np.arange(1, len(points) + 1)
         following[starts + counts - 1] = starts
+        sides = Sides.build(points, points[following], counts)
+        if not len(counts):
+            nothing = np.zeros(0, bool)
+            return cls(points, counts, np.zeros(0), np.zeros((0, 4)), nothing, nothing, sides)
         # Relative to each polygon's first point, so that far-away polygons lose no digits.
         local = points - np.repeat(points[starts], counts, axis=0)
-        edge = local[following]
-        areas = np.abs(np.add.reduceat(local[:, 0] * edge[:, 1] - local[:, 1] * edge[:, 0], starts)) / 2
+        areas = np.abs(np.add.reduceat(_turns(local, following), starts)) / 2
         boxes = np.concatenate(
             [np.minimum.reduceat(points, starts), np.maximum.reduceat(points, starts)], axis=1
         )
-        return cls(points, counts, areas, boxes, _convex_quads(points, counts, starts))
+        convex = _convex_quads(points, counts, starts)
+        simple = convex | _around_center(local, following, counts, starts, areas)
+        doubtful = np.flatnonzero(~simple)
+        simple[doubtful] = shapely.is_valid(_outlines(points, counts, doubtful))
+        return cls(points, counts, areas, boxes, convex, simple, sides)
 
     def quads(self, chosen: Indices) -> Floats:
         """[M, 4, 2] corners of some polygons that have four."""
@@ -69,27 +82,47 @@ class Regions:
         corners: Floats = self.points[starts[chosen][:, None] + np.arange(4)]
         return corners
 
-    def outlines(self, chosen: Indices) -> NDArray[np.object_]:
-        """Shapely polygons of some outlines as they are, valid or not."""
-        starts = np.cumsum(self.counts) - self.counts
-        counts = self.counts[chosen]
-        owner = np.repeat(np.arange(len(chosen)), counts)
-        rows = np.arange(len(owner)) - np.repeat(np.cumsum(counts) - counts, counts) + starts[chosen][owner]
-        return np.asarray(shapely.polygons(shapely.linearrings(self.points[rows], indices=owner)))
-
     def geometries(self, chosen: Indices) -> NDArray[np.object_]:
         """Valid shapely geometries; crossing outlines become what lies inside by the even-odd rule."""
-        polygons = self.outlines(chosen)
-        doubtful = np.flatnonzero(~self.convex[chosen])
-        crossing = doubtful[~shapely.is_valid(polygons[doubtful])]
+        polygons = _outlines(self.points, self.counts, chosen)
+        crossing = np.flatnonzero(~self.simple[chosen])
         polygons[crossing] = shapely.make_valid(polygons[crossing], method="linework")
         return polygons
 
     def crossing(self) -> Indices:
         """Which polygons cross themselves or have no area."""
-        doubtful = np.flatnonzero(~self.convex)
-        found: Indices = doubtful[~shapely.is_valid(self.outlines(doubtful))]
-        return found
+        return np.flatnonzero(~self.simple)
+
+
+def _outlines(points: Floats, counts: Indices, chosen: Indices) -> NDArray[np.object_]:
+    """Shapely polygons of some outlines as they are, valid or not."""
+    starts = (np.cumsum(counts) - counts)[chosen]
+    sizes = counts[chosen]
+    owner = np.repeat(np.arange(len(chosen)), sizes)
+    rows = np.arange(len(owner)) + np.repeat(starts - (np.cumsum(sizes) - sizes), sizes)
+    return np.asarray(shapely.polygons(shapely.linearrings(points[rows], indices=owner)))
+
+
+def _turns(points: Floats, following: Indices) -> Floats:
+    """Twice the signed area between the origin and each side [P]."""
+    x, y = points[:, 0], points[:, 1]
+    turns: Floats = x * y[following] - x[following] * y
+    return turns
+
+
+def _around_center(
+    local: Floats, following: Indices, counts: Indices, starts: Indices, areas: Floats
+) -> NDArray[np.bool_]:
+    """True for outlines that go round the mean of their corners once, always the same way: surely simple."""
+    center = np.add.reduceat(local, starts) / counts[:, None]
+    around = local - np.repeat(center, counts, axis=0)
+    turns = _turns(around, following)
+    margin = 1e-6 * areas
+    onward = (np.minimum.reduceat(turns, starts) > margin) | (np.maximum.reduceat(turns, starts) < -margin)
+    below = around[:, 1] <= 0
+    rounds = np.add.reduceat((below & ~below[following]).astype(np.int64), starts)
+    once: NDArray[np.bool_] = onward & (rounds == 1)
+    return once
 
 
 def _convex_quads(points: Floats, counts: Indices, starts: Indices) -> NDArray[np.bool_]:
@@ -140,6 +173,20 @@ class Pairs:
 def overlapping(truth: Regions, found: Regions, limits: Limits) -> Pairs:
     """All pairs within an image that can matter under `limits`, with their overlaps."""
     left, right = _box_pairs(truth, found, limits)
+    area, other = found.areas[right], truth.areas[left]
+    common = np.zeros(len(left))
+    simple = truth.simple[left] & found.simple[right]
+    base = truth.boxes[left, 1]
+    common[simple] = simple_common_areas(truth.sides, found.sides, left[simple], right[simple], base[simple])
+    close = np.abs(_ratio(common, other + area - common) - limits.iou) < _CLOSE
+    close |= np.abs(_ratio(common, area) - limits.inside) < _CLOSE
+    again = np.flatnonzero(~simple | close)
+    common[again] = _cut(truth, found, left[again], right[again])
+    return Pairs(left, right, _ratio(common, other + area - common), _ratio(common, area))
+
+
+def _cut(truth: Regions, found: Regions, left: Indices, right: Indices) -> Floats:
+    """Common areas [M] of pairs of any outlines."""
     common = np.zeros(len(left))
     quads = (truth.counts[left] == 4) & (found.counts[right] == 4)
     convex = truth.convex[left] & found.convex[right]
@@ -148,10 +195,9 @@ def overlapping(truth: Regions, found: Regions, limits: Limits) -> Pairs:
         (quads & ~convex, _by(common_areas)),
         (~quads, _common_by_shapely),
     ):
-        common[chosen] = measure(truth, found, left[chosen], right[chosen])
-    area = found.areas[right]
-    union = truth.areas[left] + area - common
-    return Pairs(left, right, _ratio(common, union), _ratio(common, area))
+        if chosen.any():
+            common[chosen] = measure(truth, found, left[chosen], right[chosen])
+    return common
 
 
 def _by(
@@ -200,16 +246,18 @@ def _worth_cutting(
     truth: Regions, found: Regions, left: Indices, right: Indices, limits: Limits
 ) -> tuple[Indices, Indices]:
     """Drop pairs that an upper bound on the intersection (common box, smaller area) rules out."""
-    a, b = truth.boxes[left], found.boxes[right]
-    wide = np.minimum(a[:, 2], b[:, 2]) - np.maximum(a[:, 0], b[:, 0])
-    high = np.minimum(a[:, 3], b[:, 3]) - np.maximum(a[:, 1], b[:, 1])
-    touching = np.flatnonzero((wide > 0) & (high > 0))
-    left, right = left[touching], right[touching]
-    bound = wide[touching] * high[touching] * (1 + 1e-9)
+    sizes: list[Floats] = []
+    for axis in (0, 1):
+        (begin, end), (other_begin, other_end) = truth.boxes.T[axis::2], found.boxes.T[axis::2]
+        size = np.minimum(end[left], other_end[right]) - np.maximum(begin[left], other_begin[right])
+        touching = np.flatnonzero(size > 0)
+        left, right = left[touching], right[touching]
+        sizes = [known[touching] for known in (*sizes, size)]
+    bound = sizes[0] * sizes[1] * (1 + 1e-9)
     area_a, area_b = truth.areas[left], found.areas[right]
     # Where outlines cross themselves the shoelace areas bound nothing, but the common box still does.
-    convex = truth.convex[left] & found.convex[right]
-    bound[convex] = np.minimum(bound, np.minimum(area_a, area_b) * (1 + 1e-9))[convex]
+    smaller = np.minimum(bound, np.minimum(area_a, area_b) * (1 + 1e-9))
+    bound = np.where(truth.simple[left] & found.simple[right], smaller, bound)
     keep = (bound > limits.iou * (area_a + area_b - bound)) & limits.may_match[left]
     keep |= (bound > limits.inside * area_b) & limits.may_hide[left]
     return left[keep], right[keep]

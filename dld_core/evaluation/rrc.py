@@ -104,7 +104,8 @@ class _Scorer:
         matching = match(self.pairs, dont_care, total, self.rules.iou, self.rules.overlap_limit)
         indices = zip(matching.truth.tolist(), matching.found.tolist(), strict=True)
         texts = [(words[t], self.found.texts[f]) for t, f in indices]
-        correct = np.array([same(*pair) for pair in texts], bool)
+        # Equal texts, most of them, need no closer look.
+        correct = np.array([a == b or same(a, b) for a, b in texts], bool)
         count = self.truth.count
         return Tally(
             truth=count(np.flatnonzero(matching.truth_counts)),
@@ -112,7 +113,9 @@ class _Scorer:
             matched=count(matching.truth),
             correct=count(matching.truth[correct]),
             exact=count(matching.truth, np.array([a == b for a, b in texts], float)),
-            similarity=count(matching.truth, np.array([similarity(*pair) for pair in texts], float)),
+            similarity=count(
+                matching.truth, np.array([1.0 if a == b else similarity(a, b) for a, b in texts], float)
+            ),
             average_precision=_average_precision(matching, correct, self.scores),
         )
 

@@ -6,6 +6,7 @@ All comparisons are of upper-cased strings (Python's `str.upper`, as in the chal
 from __future__ import annotations
 
 import re
+from functools import cache
 
 # Latin letters with accents, Greek, and the inner hyphen: what word spotting takes for a word.
 _LETTERS = re.compile("[a-zA-Z\u00c0-\u00d6\u00d8-\u00f6\u00f8-\u01bf\u01c4-\u027f\u0386-\u03ff-]*")
@@ -36,7 +37,13 @@ def spotting_form(truth: str, special: str, min_length: int) -> str | None:
         return truth if len(truth) >= min_length else None
     word = truth[:-2] if truth[-2:] in ("'s", "'S") else truth
     word = word.strip("-")
-    word = "".join(" " if character in special else character for character in word).strip()
+    word = word.translate(_spaces(special)).strip()
     if " " in word or len(word) < min_length or not _LETTERS.fullmatch(word):
         return None
     return word
+
+
+@cache
+def _spaces(special: str) -> dict[int, str]:
+    """A table that turns special characters into spaces."""
+    return {ord(character): " " for character in special}
