@@ -83,7 +83,17 @@ def train(
     """
     fabric = make_fabric(config, devices)
     fabric.launch()
-    return Trainer(fabric, config, Path(out), resume, max_minutes, spotter, quiet).run()
+    result = Trainer(fabric, config, Path(out), resume, max_minutes, spotter, quiet).run()
+    _close_group()
+    return result
+
+
+def _close_group() -> None:
+    """Close the process group: one left open may abort a process whose peer has already gone."""
+    group = torch.distributed
+    if group.is_available() and group.is_initialized():
+        group.barrier()
+        group.destroy_process_group()
 
 
 class Trainer:
