@@ -33,13 +33,7 @@ class FloatRPNHead(RPNHead):  # type: ignore[misc]
 
 def covered(boxes: Tensor, regions: Tensor, by: float = 0.5) -> Tensor:
     """Which boxes [N, 4] have more than this fraction of their own area inside one of regions [M, 4]."""
-    if not len(regions) or not len(boxes):
-        return torch.zeros(len(boxes), dtype=torch.bool, device=boxes.device)
-    low = torch.maximum(boxes[:, None, :2], regions[None, :, :2])
-    high = torch.minimum(boxes[:, None, 2:], regions[None, :, 2:])
-    inside = (high - low).clamp(min=0).prod(-1)
-    area = (boxes[:, 2:] - boxes[:, :2]).clamp(min=1e-6).prod(-1, keepdim=True)
-    return (inside > by * area).any(1)
+    return (_inside_share(boxes[:, None], regions[None]) > by).any(1)
 
 
 class TextRPN(RegionProposalNetwork):  # type: ignore[misc]
@@ -90,13 +84,13 @@ def _near(anchors: Tensor, boxes: Tensor, per_cell: int, reach: float) -> tuple[
 
 
 def _intersection(first: Tensor, second: Tensor) -> Tensor:
-    low = torch.maximum(first[:, :2], second[:, :2])
-    high = torch.minimum(first[:, 2:], second[:, 2:])
-    return (high - low).clamp(min=0).prod(1)
+    low = torch.maximum(first[..., :2], second[..., :2])
+    high = torch.minimum(first[..., 2:], second[..., 2:])
+    return (high - low).clamp(min=0).prod(-1)
 
 
 def _area(boxes: Tensor) -> Tensor:
-    return (boxes[:, 2:] - boxes[:, :2]).clamp(min=1e-3).prod(1)
+    return (boxes[..., 2:] - boxes[..., :2]).clamp(min=1e-3).prod(-1)
 
 
 def _pair_iou(first: Tensor, second: Tensor) -> Tensor:
