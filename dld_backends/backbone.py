@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import timm
 import torch
 from torch import Tensor, nn
@@ -33,14 +35,16 @@ class NormalizedTrunk(nn.Module):
         return normal.contiguous(memory_format=torch.channels_last)
 
 
-def feature_body(name: str, folded: bool) -> tuple[nn.Module, list[int]]:
+def feature_body(name: str, folded: bool, finest: Literal[2, 4] = 4) -> tuple[nn.Module, list[int]]:
     """A timm model as the maps of its stages at strides 4, 8, 16 and 32, and their channels.
 
     Args:
         name: of a timm model; its weights are random.
         folded: fold its batch norms into its convolutions (see `fold_norms`).
+        finest: 2 gives the stage at stride 2 as well, first.
     """
-    body = timm.create_model(name, pretrained=False, features_only=True, out_indices=(1, 2, 3, 4))
+    stages = (0, 1, 2, 3, 4) if finest == 2 else (1, 2, 3, 4)
+    body = timm.create_model(name, pretrained=False, features_only=True, out_indices=stages)
     channels: list[int] = body.feature_info.channels()  # type: ignore[operator, union-attr]
     return (fold_norms(body) if folded else body), channels
 

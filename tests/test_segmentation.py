@@ -80,7 +80,7 @@ def test_missing_weights_and_wrong_options_are_told() -> None:
 def test_presets_may_be_overridden() -> None:
     config = SegmentationConfig.parse({"preset": "tiny", "head_channels": 20})
     assert (config.pyramid_channels, config.head_channels) == (32, 20)
-    assert SegmentationConfig.parse({}).pyramid_channels == 48
+    assert SegmentationConfig.parse({}).pyramid_channels == 64
 
 
 # --- cost ----------------------------------------------------------------------------------------
@@ -190,8 +190,10 @@ def _batch() -> Batch:
 def test_maps_have_the_map_stride_and_start_at_the_prior(stride: int) -> None:
     torch.manual_seed(0)
     spotter = SegmentationSpotter.create(weights=None, preset="tiny", map_stride=stride)
-    fine = spotter.fine_map(torch.zeros(2, 3, 64, 96, dtype=torch.uint8))
+    fine, detail = spotter.reading_maps(torch.zeros(2, 3, 64, 96, dtype=torch.uint8))
     assert fine.shape == (2, 32, 16, 24)
+    assert detail is not None
+    assert detail.shape == (2, 16, 32, 48)
     probability = spotter.head.probability(fine)
     assert probability.shape == (2, 64 // stride, 96 // stride)
     torch.testing.assert_close(probability, spotter.head(fine).text.sigmoid())

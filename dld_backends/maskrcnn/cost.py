@@ -49,11 +49,11 @@ def _image_flops(config: MaskRCNNConfig, height: int, width: int) -> tuple[float
     """What every image costs, and what the first word adds (the recogniser's map)."""
     spotter = meta_spotter(config)
     image = torch.empty(1, 3, height, width, dtype=torch.uint8, device="meta")
-    levels, fine = spotter.trunk(image)
+    levels, maps = spotter.trunk(image)
     trunk = flops_of(lambda: spotter.trunk(image))
     rpn = flops_of(lambda: spotter.rpn.head(list(levels.values())))
     boxes = flops_of(lambda: _box_head(spotter, levels["0"], config.proposals))
-    return trunk + rpn + boxes, flops_of(lambda: spotter.reader.smooth(fine))
+    return trunk + rpn + boxes, flops_of(lambda: spotter.reader.smooth(maps.fine))
 
 
 def _box_head(spotter: MaskRCNNSpotter, level: Tensor, boxes: int) -> None:

@@ -19,6 +19,7 @@ from dld_backends.maskrcnn.trunk import Trunk
 from dld_backends.recognition.attention import AttentionDecoder
 from dld_backends.recognition.branch import RecognitionBranch
 from dld_backends.recognition.encoder import SequenceEncoder
+from dld_backends.recognition.maps import ReadingMaps
 from dld_backends.recognition.spotter import ReadingSpotter
 from dld_backends.recognition.words import Points, read_words
 from dld_core.charset import Charset
@@ -62,20 +63,20 @@ class MaskRCNNSpotter(ReadingSpotter):
             ctc_weight=config.ctc_weight,
         )
 
-    def fine_map(self, images: Tensor) -> Tensor:
-        """The stride-4 map that the recogniser reads; proposals and heads do not run."""
-        fine: Tensor = self.trunk(images)[1]
-        return fine
+    def reading_maps(self, images: Tensor) -> ReadingMaps:
+        """What the recogniser reads from; proposals and heads do not run."""
+        maps: ReadingMaps = self.trunk(images)[1]
+        return maps
 
     # --- training ---------------------------------------------------------------------------------
 
     def forward_train(self, batch: Batch) -> TrainOutput:
         """Losses: objectness, rpn_box, class, box, mask, recognition (and ctc), each of weight 1."""
         images, sizes = self.stack(batch.images)
-        levels, fine = self.trunk(images)
+        levels, maps = self.trunk(images)
         targets = [_detection_targets(p, i) for p, i in zip(batch.polygons, batch.ignore, strict=True)]
         losses = self._detection_losses(images, sizes, levels, targets)
-        reading = self.read_regions(fine, batch)
+        reading = self.read_regions(maps, batch)
         return TrainOutput({**losses, **reading.losses}, reading.trace)
 
     def _detection_losses(
@@ -112,7 +113,7 @@ class MaskRCNNSpotter(ReadingSpotter):
     def predict_group(self, images: Tensor, sizes: Sequence[tuple[int, int]]) -> list[list[Word]]:
         """Proposals, boxes, masks, and the reading of every polygon."""
         true_sizes = list(sizes)
-        levels, fine = self.trunk(images)
+        levels, maps = self.trunk(images)
         proposals, _ = self.rpn(ImageList(images, true_sizes), levels)
         logits, deltas = self.box_head(levels, proposals, true_sizes)
         found = self.box_head.detect(logits, deltas, proposals, true_sizes)
@@ -121,14 +122,14 @@ class MaskRCNNSpotter(ReadingSpotter):
         for index, (boxes, scores) in enumerate(found):
             own, masks = masks[: len(boxes)], masks[len(boxes) :]
             polygons = [mask_polygon(m, b) for m, b in zip(own, boxes.cpu().numpy(), strict=True)]
-            words.append(self._read(fine[index : index + 1], polygons, scores.tolist(), sizes[index]))
+            words.append(self._read(maps.of_image(index), polygons, scores.tolist(), sizes[index]))
         return words
 
     def _read(
-        self, fine: Tensor, polygons: list[Points], scores: list[float], size: tuple[int, int]
+        self, maps: ReadingMaps, polygons: list[Points], scores: list[float], size: tuple[int, int]
     ) -> list[Word]:
         """Read along each polygon, then drop parts and doubles of surer words."""
-        words = read_words(self.reader, fine, polygons, scores, size, self.config.word_threshold)
+        words = read_words(self.reader, maps, polygons, scores, size, self.config.word_threshold)
         limit = self.config.fragment_threshold
         return [
             words[i] for i in without_fragments([w.array for w in words], [w.score for w in words], limit)

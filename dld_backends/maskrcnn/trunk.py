@@ -11,6 +11,7 @@ from torchvision.ops.feature_pyramid_network import LastLevelMaxPool
 
 from dld_backends.backbone import NormalizedTrunk, detail_stem, feature_body
 from dld_backends.maskrcnn.config import MaskRCNNConfig
+from dld_backends.recognition.maps import ReadingMaps
 
 LEVELS = ("0", "1", "2", "3")
 """Names of the pyramid levels at strides 4, 8, 16 and 32; "pool" (stride 64) is for proposals alone."""
@@ -31,11 +32,11 @@ class Trunk(NormalizedTrunk):
         levels: OrderedDict[str, Tensor] = self.fpn(OrderedDict(zip(LEVELS, stages, strict=True)))
         return levels
 
-    def forward(self, images: Tensor) -> tuple[OrderedDict[str, Tensor], Tensor]:
-        """uint8 images to (pyramid levels, [B, C, H/4, W/4] input of the recogniser)."""
+    def forward(self, images: Tensor) -> tuple[OrderedDict[str, Tensor], ReadingMaps]:
+        """uint8 images to (pyramid levels, input of the recogniser)."""
         normal = self.normalize(images)
         levels = self.pyramid(normal)
         fine = levels["0"]
         if self.detail is not None:
             fine = torch.cat([fine, self.detail(normal)], 1)
-        return levels, fine
+        return levels, ReadingMaps(fine)

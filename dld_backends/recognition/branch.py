@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from dld_backends.recognition.encoder import SequenceEncoder, conv_norm_relu, separable_norm_relu
+from dld_backends.recognition.maps import ReadingMaps
 from dld_backends.recognition.precision import full_precision
 from dld_backends.recognition.roi_sampling import sample_regions
 from dld_core.charset import Charset
@@ -33,6 +34,7 @@ class RecognitionBranch(nn.Module):
         ctc_weight: weight of an auxiliary CTC loss on the context states, which gets attention over its
             first plateau sooner (joint CTC-attention, arXiv 1609.06773); 0 for none.
         separable: make the convolution on the map a depthwise-separable one (about an eighth of the cost).
+        detail: channels of the finer map that is read beside it; the encoder sees both.
     """
 
     def __init__(
@@ -46,9 +48,10 @@ class RecognitionBranch(nn.Module):
         stride: int = 4,
         ctc_weight: float = 0.0,
         separable: bool = False,
+        detail: int = 0,
     ) -> None:
         super().__init__()
-        self.channels = channels
+        self.channels = channels + detail
         self.smooth = (separable_norm_relu if separable else conv_norm_relu)(inputs, channels)
         self.encoder = encoder
         self.decoder = decoder
@@ -58,13 +61,25 @@ class RecognitionBranch(nn.Module):
         self.ctc_weight = ctc_weight
         self.ctc = nn.Linear(encoder.features, len(charset) + 1) if ctc_weight else None
 
-    def trace(self, fine: Tensor, regions: Regions, texts: Sequence[Sequence[str]]) -> RecognitionTrace:
-        """Read ground-truth regions, teacher-forced: fine [B, C, H/4, W/4], per image regions and texts."""
-        features = sample_regions(self.smooth(fine), regions, self.stride, self.roi_size)
+    def sample(
+        self, maps: ReadingMaps, regions: Sequence[Sequence[Tensor | NDArray[np.float32]]]
+    ) -> Tensor:
+        """Rectified features [N, C, h, w] of every region, image by image."""
+        features = sample_regions(self.smooth(maps.fine), regions, self.stride, self.roi_size)
+        if maps.detail is None:
+            return features
+        stride = self.stride * maps.fine.shape[-1] / maps.detail.shape[-1]
+        return torch.cat([features, sample_regions(maps.detail, regions, stride, self.roi_size)], 1)
+
+    def trace(
+        self, maps: ReadingMaps, regions: Regions, texts: Sequence[Sequence[str]]
+    ) -> RecognitionTrace:
+        """Read ground-truth regions, teacher-forced: the maps of a batch, per image regions and texts."""
+        features = self.sample(maps, regions)
         context = self.encoder(features)
-        targets = self.decoder.encode([text for image in texts for text in image]).to(fine.device)
-        counts = torch.tensor([len(image) for image in texts], device=fine.device)
-        rows = torch.repeat_interleave(torch.arange(len(texts), device=fine.device), counts)
+        targets = self.decoder.encode([text for image in texts for text in image]).to(features.device)
+        counts = torch.tensor([len(image) for image in texts], device=features.device)
+        rows = torch.repeat_interleave(torch.arange(len(texts), device=features.device), counts)
         if len(targets):
             logits = self.decoder.logits(context, targets)
         else:
@@ -94,11 +109,11 @@ class RecognitionBranch(nn.Module):
         return F.ctc_loss(log_probs, flat, columns, lengths, blank=0, zero_infinity=True)
 
     @torch.no_grad()
-    def read(self, fine: Tensor, regions: Sequence[Sequence[NDArray[np.float32]]]) -> list[tuple[str, float]]:
+    def read(self, maps: ReadingMaps, regions: Sequence[Sequence[NDArray[np.float32]]]) -> list[tuple[str, float]]:
         """Best text and its probability for every region, in order."""
         if not any(len(image) for image in regions):
             return []
-        context = self.encoder(sample_regions(self.smooth(fine), regions, self.stride, self.roi_size))
+        context = self.encoder(self.sample(maps, regions))
         best = self.decoder.beam_search(context, 1)
         texts = self.decoder.decode(best.tokens[:, 0])
         # per-character geometric mean: a long word is not less certain for being long

@@ -13,15 +13,16 @@ from torch import Tensor
 from dld_backends.images import same_size_groups, stack_images
 from dld_backends.recognition.branch import RecognitionBranch, jitter_regions, readable_words
 from dld_backends.recognition.config import ReadingConfig
+from dld_backends.recognition.maps import ReadingMaps
 from dld_backends.weights import load_weights
 from dld_core.interfaces import SequenceDecoder, TrainableSpotter, module_device
 from dld_core.types import Batch, RecognitionTrace, TrainOutput, Word
 
 
 class ReadingSpotter(TrainableSpotter):
-    """Base of a spotter whose `reader` reads regions of a stride-4 map.
+    """Base of a spotter whose `reader` reads regions of shared maps.
 
-    A subclass sets `reader`, and writes `fine_map`, `predict_group` and `forward_train`.
+    A subclass sets `reader`, and writes `reading_maps`, `predict_group` and `forward_train`.
 
     Args:
         config: the subclass's options.
@@ -56,8 +57,8 @@ class ReadingSpotter(TrainableSpotter):
         return self.reader.decoder
 
     @abstractmethod
-    def fine_map(self, images: Tensor) -> Tensor:
-        """uint8 images [B, 3, H, W], sides multiples of 32, to the map [B, C, H/4, W/4] of the reader."""
+    def reading_maps(self, images: Tensor) -> ReadingMaps:
+        """uint8 images [B, 3, H, W], sides multiples of 32, to what the reader reads from."""
 
     @abstractmethod
     def predict_group(self, images: Tensor, sizes: Sequence[tuple[int, int]]) -> list[list[Word]]:
@@ -67,18 +68,18 @@ class ReadingSpotter(TrainableSpotter):
 
     def recognize(self, batch: Batch) -> RecognitionTrace:
         """The recogniser on the ground-truth regions, without jitter; nothing is detected."""
-        fine = self.fine_map(self.stack(batch.images)[0])
+        maps = self.reading_maps(self.stack(batch.images)[0])
         regions, texts = readable_words(batch, self.reader.charset, self.config.max_length)
-        return self.reader.trace(fine, regions, texts)
+        return self.reader.trace(maps, regions, texts)
 
     def recognition_losses(self, batch: Batch) -> TrainOutput:
         """Losses of the recogniser alone, with jitter: the warm-up of trunk and reader."""
-        return self.read_regions(self.fine_map(self.stack(batch.images)[0]), batch)
+        return self.read_regions(self.reading_maps(self.stack(batch.images)[0]), batch)
 
-    def read_regions(self, fine: Tensor, batch: Batch) -> TrainOutput:
-        """The recogniser's losses and trace on jittered ground-truth regions of a map at hand."""
+    def read_regions(self, maps: ReadingMaps, batch: Batch) -> TrainOutput:
+        """The recogniser's losses and trace on jittered ground-truth regions of maps at hand."""
         regions, texts = readable_words(batch, self.reader.charset, self.config.max_length)
-        trace = self.reader.trace(fine, jitter_regions(regions, self.config.region_jitter), texts)
+        trace = self.reader.trace(maps, jitter_regions(regions, self.config.region_jitter), texts)
         return TrainOutput(self.reader.losses(trace, texts), trace)
 
     # --- inference --------------------------------------------------------------------------------

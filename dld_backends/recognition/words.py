@@ -7,9 +7,8 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import Tensor
-
 from dld_backends.recognition.branch import RecognitionBranch
+from dld_backends.recognition.maps import ReadingMaps
 from dld_core.types import Point, Word
 
 Points = NDArray[np.float32]
@@ -29,7 +28,7 @@ def upright(polygon: Points) -> Points:
 
 def read_words(
     reader: RecognitionBranch,
-    fine: Tensor,
+    maps: ReadingMaps,
     polygons: Sequence[Points],
     scores: Sequence[float],
     size: tuple[int, int],
@@ -41,14 +40,14 @@ def read_words(
     mean of how sure its detection and its reading are.
 
     Args:
-        fine: [1, C, H/4, W/4], the map that the reader reads.
+        maps: of the image, a batch of one.
         polygons, scores: of the detected regions, in pixels, clockwise from the start of the text.
         size: height and width of the image, pixels; polygons are clipped to it.
         threshold: words whose score lies below are dropped, as are those without text.
     """
     shapes = list(polygons)
     tall = [i for i, polygon in enumerate(shapes) if is_tall(polygon)]
-    readings = reader.read(fine, [shapes + [upright(shapes[i]) for i in tall]])
+    readings = reader.read(maps, [shapes + [upright(shapes[i]) for i in tall]])
     for extra, index in enumerate(tall, start=len(shapes)):
         if readings[extra][1] > readings[index][1]:
             readings[index], shapes[index] = readings[extra], upright(shapes[index])

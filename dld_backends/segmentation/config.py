@@ -15,9 +15,10 @@ SMALL: Mapping[str, Any] = {
     "folded_norm": False,
     "pixel_mean": (0.485, 0.456, 0.406),
     "pixel_std": (0.229, 0.224, 0.225),
-    "pyramid_channels": 48,
+    "pyramid_channels": 64,
     "head_channels": 16,
-    "recognition_channels": 96,
+    "detail_channels": 24,
+    "recognition_channels": 72,
     "encoder_channels": (96, 128, 160),
     "lstm_hidden": 128,
     "lstm_layers": 1,
@@ -30,7 +31,8 @@ TINY: Mapping[str, Any] = {
     "backbone": "mobilenetv4_conv_small_050",
     "pyramid_channels": 32,
     "head_channels": 12,
-    "recognition_channels": 64,
+    "detail_channels": 16,
+    "recognition_channels": 48,
     "encoder_channels": (64, 96, 128),
     "lstm_hidden": 96,
 }
@@ -42,6 +44,7 @@ class SegmentationConfig(ReadingConfig):
     Attributes:
         preset: "small" or "tiny".
         pyramid_channels: of the stride-4 map that detection and recognition share.
+        detail_channels: of the stride-2 map that the recogniser reads beside it, for words of few pixels.
         head_channels: inside each branch of the binarisation head.
         map_stride: image pixels per position of the probability and threshold maps.
         shrink_ratio: r of the shrunken regions that the probability map shows: a word's outline moves
@@ -62,6 +65,7 @@ class SegmentationConfig(ReadingConfig):
     preset: Literal["small", "tiny"] = "small"
     roi_size: tuple[Literal[8], int] = (8, 36)
     pyramid_channels: int = Field(ge=8)
+    detail_channels: int = Field(ge=4)
     head_channels: int = Field(ge=4)
     map_stride: Literal[1, 2] = 1
     shrink_ratio: float = Field(0.4, gt=0, lt=1)

@@ -35,7 +35,7 @@ def _image_flops(config: SegmentationConfig, height: int, width: int) -> tuple[f
     """What every image costs, and what the first word adds (the recogniser's map)."""
     spotter = meta_spotter(config)
     image = torch.empty(1, 3, height, width, dtype=torch.uint8, device="meta")
-    fine = spotter.trunk(image)
+    fine, _ = spotter.trunk(image)
     fixed = flops_of(lambda: spotter.trunk(image)) + flops_of(lambda: spotter.head.probability(fine))
     return fixed, flops_of(lambda: spotter.reader.smooth(fine))
 

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from dld_backends.backbone import NormalizedTrunk, feature_body
 from dld_backends.recognition.encoder import conv_norm_relu, separable_norm_relu
+from dld_backends.recognition.maps import ReadingMaps
 from dld_backends.segmentation.config import SegmentationConfig
 
 PRIOR = 0.1
@@ -18,28 +19,35 @@ PRIOR = 0.1
 
 
 class LightTrunk(NormalizedTrunk):
-    """uint8 images [B, 3, H, W] (sides multiples of 32) to one shared map [B, C, H/4, W/4].
+    """uint8 images [B, 3, H, W] (sides multiples of 32) to the maps of head and recogniser.
 
     Top-down sums of the backbone's stages (feature pyramid, arXiv 1612.03144), each smoothed by a
-    separable convolution; only the finest level goes on.
+    separable convolution; only the finest level goes on. The recogniser also sees the backbone's first
+    stage, at stride 2: a word 8 pixels high is two rows of the shared map.
     """
 
     def __init__(self, config: SegmentationConfig) -> None:
         super().__init__(config.pixel_mean, config.pixel_std)
-        self.body, stages = feature_body(config.backbone, config.folded_norm)
+        self.body, (first, *stages) = feature_body(config.backbone, config.folded_norm, finest=2)
         width = config.pyramid_channels
         self.lateral = nn.ModuleList(nn.Conv2d(channels, width, 1) for channels in stages)
         self.smooth = nn.ModuleList(separable_norm_relu(width, width) for _ in stages)
+        self.detail = separable_norm_relu(first, config.detail_channels)
 
-    def forward(self, images: Tensor) -> Tensor:
-        """The map, float32 or as autocast has it."""
-        stages: list[Tensor] = self.body(self.normalize(images))
+    def forward(self, images: Tensor) -> ReadingMaps:
+        """The maps, float32 or as autocast has it."""
+        shared, first = self.shared(images)
+        return ReadingMaps(shared, self.detail(first))
+
+    def shared(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """The shared map, [B, C, H/4, W/4], and the backbone's first stage, [B, D, H/2, W/2]."""
+        first, *stages = self.body(self.normalize(images))
         level: Tensor | None = None
         for stage, lateral, smooth in reversed(list(zip(stages, self.lateral, self.smooth, strict=True))):
             own = lateral(stage)
             level = smooth(own if level is None else own + F.interpolate(level, scale_factor=2.0))
         assert level is not None
-        return level
+        return level, first
 
 
 class Maps(NamedTuple):

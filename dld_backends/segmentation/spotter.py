@@ -15,6 +15,7 @@ from dld_backends.images import rounded_up
 from dld_backends.recognition.branch import RecognitionBranch
 from dld_backends.recognition.ctc import CTCDecoder
 from dld_backends.recognition.encoder import SequenceEncoder
+from dld_backends.recognition.maps import ReadingMaps
 from dld_backends.recognition.spotter import ReadingSpotter
 from dld_backends.recognition.words import read_words
 from dld_backends.segmentation.config import SegmentationConfig
@@ -47,17 +48,17 @@ class SegmentationSpotter(ReadingSpotter):
         names = [field.name for field in fields(RegionOptions)]
         self.regions = RegionOptions(**{name: getattr(config, name) for name in names})
 
-    def fine_map(self, images: Tensor) -> Tensor:
-        """The stride-4 map that head and recogniser share."""
-        fine: Tensor = self.trunk(images)
-        return fine
+    def reading_maps(self, images: Tensor) -> ReadingMaps:
+        """The map that head and recogniser share, and the recogniser's own finer one."""
+        maps: ReadingMaps = self.trunk(images)
+        return maps
 
     def forward_train(self, batch: Batch) -> TrainOutput:
         """Losses: probability, threshold, binary (weighted as in `losses.WEIGHTS`) and recognition."""
         images, _ = self.stack(batch.images)
-        fine = self.trunk(images)
-        losses = binarization_losses(self.head(fine), self._targets(batch, images), self.config.sharpness)
-        reading = self.read_regions(fine, batch)
+        maps = self.reading_maps(images)
+        losses = binarization_losses(self.head(maps.fine), self._targets(batch, images), self.config.sharpness)
+        reading = self.read_regions(maps, batch)
         return TrainOutput({**losses, **reading.losses}, reading.trace)
 
     def _targets(self, batch: Batch, images: Tensor) -> list[Tensor]:
@@ -86,17 +87,17 @@ class SegmentationSpotter(ReadingSpotter):
     @torch.no_grad()
     def predict_group(self, images: Tensor, sizes: Sequence[tuple[int, int]]) -> list[list[Word]]:
         """The map, its regions, and the reading of every region."""
-        fine = self.trunk(images)
-        maps = self.head.probability(fine).cpu().numpy()
+        maps = self.reading_maps(images)
+        text = self.head.probability(maps.fine).cpu().numpy()
         stride = self.config.map_stride
         words = []
         for index, (height, width) in enumerate(sizes):
-            own = maps[index, : -(-height // stride), : -(-width // stride)]  # without the padding
+            own = text[index, : -(-height // stride), : -(-width // stride)]  # without the padding
             polygons, scores = find_regions(own, self.regions)
             words.append(
                 read_words(
                     self.reader,
-                    fine[index : index + 1],
+                    maps.of_image(index),
                     polygons,
                     scores,
                     (height, width),
@@ -109,7 +110,10 @@ class SegmentationSpotter(ReadingSpotter):
 def _reader(config: SegmentationConfig) -> RecognitionBranch:
     characters = Charset(config.charset)
     encoder = SequenceEncoder(
-        config.recognition_channels, config.encoder_channels, config.lstm_hidden, config.lstm_layers
+        config.recognition_channels + config.detail_channels,
+        config.encoder_channels,
+        config.lstm_hidden,
+        config.lstm_layers,
     )
     decoder = CTCDecoder(characters, encoder.features, config.max_length, config.beam_width)
     return RecognitionBranch(
@@ -120,4 +124,5 @@ def _reader(config: SegmentationConfig) -> RecognitionBranch:
         characters,
         config.roi_size,
         separable=True,
+        detail=config.detail_channels,
     )

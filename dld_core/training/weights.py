@@ -88,13 +88,15 @@ def read_weights(path: str | Path) -> dict[str, Tensor]:
 
 
 def _rename(source: Mapping[str, Tensor], rename: Mapping[str, str]) -> dict[str, Tensor]:
-    def new(name: str) -> str:
-        for old, replacement in rename.items():
-            if name.startswith(old):
-                return replacement + name[len(old) :]
-        return name
-
-    return {new(name): value for name, value in source.items()}
+    """The source under its new names; where two tensors end up with one name, the renamed one stays."""
+    kept, renamed = {}, {}
+    for name, value in source.items():
+        old = next((old for old in rename if name.startswith(old)), None)
+        if old is None:
+            kept[name] = value
+        else:
+            renamed[rename[old] + name[len(old) :]] = value
+    return {**kept, **renamed}
 
 
 def export(
