@@ -28,6 +28,9 @@ def synth(
         Path | None, typer.Option("--word-crops", help="Folder of real word crops (labels.tsv) for mosaics.")
     ] = None,
     mosaic: Annotated[bool, typer.Option("--mosaic", help="Pages densely tiled with single words.")] = False,
+    mixed: Annotated[
+        bool, typer.Option("--mixed", help="1 to 12 megapixels each, with large, small or mixed text.")
+    ] = False,
     png: Annotated[bool, typer.Option("--png", help="Lossless images instead of JPEG.")] = False,
     workers: Annotated[int, typer.Option("--workers", min=1, help="Processes that render.")] = 1,
     config: Annotated[
@@ -44,6 +47,7 @@ def synth(
         "fonts": fonts,
         "word_crops": word_crops,
         "word_mosaic": mosaic or None,
+        "mixed": mixed or None,
     }
     options = _options(config, {key: value for key, value in flags.items() if value is not None})
     with _progress() as progress:

@@ -34,6 +34,8 @@ class SynthConfig(PartConfig):
         foreign_rate: share of pages with some don't-care words in non-Latin scripts (where fonts allow).
         occlusion_rate: share of pages where something hides parts of words.
         degrade: strength of blur, noise, JPEG, low resolution and contrast; 0 turns them off.
+        mixed: pages of 1 to 12 megapixels with large, small or mixed text, as phones and scanners make them
+            (page_size, words, size_range, small_bias and document_rate are then drawn page by page).
         word_mosaic: pages densely tiled with single words, to teach a recogniser.
         mosaic_range: smallest and largest letter height in mosaics.
         word_crops: folder with `labels.tsv` (file name, tab, text) of real word crops for mosaics.
@@ -61,6 +63,7 @@ class SynthConfig(PartConfig):
     foreign_rate: Rate = 0.1
     occlusion_rate: Rate = 0.1
     degrade: float = Field(default=1.0, ge=0.0, le=2.0)
+    mixed: bool = False
     word_mosaic: bool = False
     mosaic_range: tuple[Annotated[float, Field(gt=2.0)], Annotated[float, Field(le=400.0)]] = (10.0, 40.0)
     word_crops: Path | None = None
@@ -72,4 +75,6 @@ class SynthConfig(PartConfig):
             low, high = getattr(self, name)
             if low > high:
                 raise ValueError(f"{name} must be (smallest, largest), got ({low}, {high}); swap them")
+        if self.mixed and self.word_mosaic:
+            raise ValueError("mixed and word_mosaic exclude each other; set one of them")
         return self

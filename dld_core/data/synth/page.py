@@ -21,6 +21,7 @@ from dld_core.data.synth.fonts import FontBook, system_folders
 from dld_core.data.synth.foreign import ForeignBook
 from dld_core.data.synth.group import Group, GroupMaker
 from dld_core.data.synth.labels import Placed, finish_labels
+from dld_core.data.synth.mixed import varied
 from dld_core.data.synth.photos import CropBank, PhotoBank
 from dld_core.data.synth.placing import Ground
 from dld_core.data.synth.text import TextSource
@@ -60,6 +61,8 @@ class PageRenderer:
 
     def page(self, seed: int) -> Sample:
         """The page of a seed (>= 0). The same seed, config and fonts give the same bytes."""
+        if self.config.mixed:
+            return PageRenderer(varied(self.config, seed)).page(seed)
         rng = generator(seed)
         if self.config.word_mosaic:
             from dld_core.data.synth.mosaic import mosaic

@@ -1,0 +1,62 @@
+"""From scores to a scale, under a price or a limit. Deterministic: the same scores give the same scale.
+
+The authors' code draws Gumbel noise at test time as well, so that one image gets different scales; here the
+smallest of score plus price is taken. What the network predicts (words lost) does not hold the price, so one
+trained selector serves every trade-off.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from dld_core.config import PartConfig
+from pydantic import Field
+
+DEFAULT_GAMMA = 0.3
+
+
+class Policy(PartConfig):
+    """What reading may cost.
+
+    Attributes:
+        gamma: words one is willing to lose to save the whole cost of reading an image at full scale
+            (the paper's gamma weighs FLOPs against a divergence). 0 asks for accuracy alone.
+        budget: the most GFLOPs (a multiply-add counted as 2) that one image may cost; None for no limit.
+        max_latency_ms: the most milliseconds that reading one image may take; None for no limit.
+    """
+
+    gamma: float = Field(default=DEFAULT_GAMMA, ge=0)
+    budget: float | None = Field(default=None, gt=0)
+    max_latency_ms: float | None = Field(default=None, gt=0)
+
+    def choose(
+        self,
+        scores: Sequence[float],
+        costs: Sequence[float],
+        gflops: Sequence[float | None] | None = None,
+        milliseconds: Sequence[float] | None = None,
+    ) -> int:
+        """The index of the scale to read at.
+
+        Args:
+            scores: words lost at each scale.
+            costs: of each scale, as a fraction of the full cost.
+            gflops: of each scale, for `budget`.
+            milliseconds: of each scale, for `max_latency_ms`.
+
+        Returns:
+            The cheapest of those within the limits whose score plus price is smallest; where nothing is
+            within the limits, the cheapest of all.
+        """
+        able = [i for i in range(len(costs)) if self._within(i, gflops, milliseconds)]
+        if not able:
+            return min(range(len(costs)), key=lambda i: costs[i])
+        return min(able, key=lambda i: (scores[i] + self.gamma * costs[i], costs[i]))
+
+    def _within(
+        self, index: int, gflops: Sequence[float | None] | None, milliseconds: Sequence[float] | None
+    ) -> bool:
+        cost = None if gflops is None else gflops[index]
+        if self.budget is not None and cost is not None and cost > self.budget:
+            return False
+        return self.max_latency_ms is None or milliseconds is None or milliseconds[index] <= self.max_latency_ms
