@@ -36,7 +36,9 @@ def decision_loss(
         temperature: of the Gumbel-softmax ("paper" alone); lower is nearer to one-hot.
         generator: of the noise ("paper" alone).
     """
-    price = accuracy + torch.as_tensor(gamma, dtype=accuracy.dtype, device=accuracy.device).reshape(-1, 1) * cost
+    price = (
+        accuracy + torch.as_tensor(gamma, dtype=accuracy.dtype, device=accuracy.device).reshape(-1, 1) * cost
+    )
     if mode == "expected":
         return (logits.softmax(1) * price).sum(1).mean()
     return (gumbel_decision(logits, temperature, generator) * price).sum(1).mean()

@@ -1,8 +1,8 @@
 """What a spotter loses at every scale: the table that a selector learns from.
 
-Each image is read at every scale, several times, each time with its borders cut a little: whether a word of a few
-pixels is read is half luck, and a target averaged over runs holds less of it. Where there are no labels, the
-spotter's own words at the largest scale stand for the truth.
+Each image is read at every scale, several times, each time with its borders cut a little: whether a word of
+a few pixels is read is half luck, and a target averaged over runs holds less of it. Where there are no
+labels, the spotter's own words at the largest scale stand for the truth.
 """
 
 from __future__ import annotations
@@ -72,7 +72,8 @@ class Measurement:
         """[K] words lost, and `alarm` times the detections, averaged over runs.
 
         With `alarm` half the h-mean reached, a difference in this loss is the difference that the choice
-        makes to the h-mean over a whole data set (its linearisation), which a mean of h-means per image is not.
+        makes to the h-mean over a whole data set (its linearisation); a mean of h-means per image is another
+        thing.
         """
         cares = int(self.cares.sum())
         correct = self.read[runs][:, :, self.cares].sum(2)
@@ -113,7 +114,7 @@ class Measurer:
     long_side: int = 384
 
     def __call__(self, name: str, image: NDArray[np.uint8], truth: ImageWords | None = None) -> Measurement:
-        """One image, RGB uint8 [H, W, 3]; `name` seeds the cuts; `truth` in its pixels, None without labels."""
+        """One image, RGB uint8 [H, W, 3]; `name` seeds the cuts; `truth` in its pixels, or None."""
         readers = [FixedScale(self.spotter, scale, "reference") for scale in self.scales]
         truth = truth if truth is not None else self._own_words(readers[-1], image)
         cuts = _cuts(name, self.runs, image.shape[0], image.shape[1])
@@ -150,7 +151,9 @@ class _Reading:
     milliseconds: float
 
 
-def _read(reader: FixedScale, image: NDArray[np.uint8], truth: ImageWords, cut: NDArray[np.int64]) -> _Reading:
+def _read(
+    reader: FixedScale, image: NDArray[np.uint8], truth: ImageWords, cut: NDArray[np.int64]
+) -> _Reading:
     top, left, bottom, right = cut.tolist()
     part = np.ascontiguousarray(image[top : image.shape[0] - bottom, left : image.shape[1] - right])
     start = time.perf_counter()
@@ -179,11 +182,17 @@ def stack_losses(measurements: Sequence[Measurement], alarm: float, runs: slice 
 
 def relative_costs(measurement: Measurement) -> Floats:
     """[K] cost of each scale as a share of the largest: FLOPs where known, else the time taken."""
-    cost = measurement.gflops if np.isfinite(measurement.gflops).all() else np.median(measurement.milliseconds, 0)
+    cost = (
+        measurement.gflops
+        if np.isfinite(measurement.gflops).all()
+        else np.median(measurement.milliseconds, 0)
+    )
     return np.asarray(cost / cost[-1], np.float64)
 
 
-def describe(measurements: Sequence[Measurement], scales: Sequence[float], alarm: float) -> list[dict[str, Any]]:
+def describe(
+    measurements: Sequence[Measurement], scales: Sequence[float], alarm: float
+) -> list[dict[str, Any]]:
     """Per scale: mean loss in words and mean relative cost, for progress and logs."""
     losses = stack_losses(measurements, alarm).mean(0)
     costs = np.mean([relative_costs(m) for m in measurements], 0)

@@ -2,9 +2,9 @@
 
 A few hundred image-level labels ("scale 0.5 would have done") teach a network nothing that helps on other
 photos. So it is built around what decides whether a word can be read, and every part of that can be taught
-densely, cell by cell: how many words there are (`density`), how high their letters are (`log_height`), and, given
-the height in pixels that a scale would leave, the chance that a word there is lost (`lost`). The score of a scale is
-the sum over cells of density times chance, plus a small correction from the image as a whole.
+densely, cell by cell: how many words there are (`density`), how high their letters are (`log_height`), and,
+given the height in pixels that a scale would leave, the chance that a word there is lost (`lost`). The score
+of a scale is the sum over cells of density times chance, plus a small correction from the image as a whole.
 """
 
 from __future__ import annotations
@@ -113,7 +113,9 @@ class DenseSelector(ResolutionSelector):
         return whole
 
 
-def _conv(inputs: int, outputs: int, stride: int = 1, kernel: int = 3, padding: int | None = None) -> nn.Module:
+def _conv(
+    inputs: int, outputs: int, stride: int = 1, kernel: int = 3, padding: int | None = None
+) -> nn.Module:
     padding = kernel // 2 if padding is None else padding
     conv = nn.Conv2d(inputs, outputs, kernel, stride, padding, bias=False)
     return nn.Sequential(conv, nn.BatchNorm2d(outputs), nn.ReLU(inplace=True))

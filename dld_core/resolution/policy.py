@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from dld_core.config import PartConfig
 from pydantic import Field
+
+from dld_core.config import PartConfig
 
 DEFAULT_GAMMA = 0.3
 
@@ -59,4 +60,6 @@ class Policy(PartConfig):
         cost = None if gflops is None else gflops[index]
         if self.budget is not None and cost is not None and cost > self.budget:
             return False
-        return self.max_latency_ms is None or milliseconds is None or milliseconds[index] <= self.max_latency_ms
+        return (
+            self.max_latency_ms is None or milliseconds is None or milliseconds[index] <= self.max_latency_ms
+        )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -44,11 +44,27 @@ class InitReport:
 
 def initialise(model: nn.Module, config: InitConfig) -> InitReport:
     """Load by name what fits. Raises WeightsError when nothing fits, or not all and `partial` is off."""
-    source = _rename(read_weights(config.path), config.rename)
+    report = copy_matching(model, _rename(read_weights(config.path), config.rename), config.only)
+    if not report.loaded:
+        raise WeightsError(f"nothing in {config.path} fits the model: {report}; check 'init' (its 'rename')")
+    if not (config.partial or report.complete):
+        raise WeightsError(
+            f"{config.path} does not fit the model: {report}; set 'init.partial: true' to allow it"
+        )
+    return report
+
+
+def copy_matching(model: nn.Module, source: Mapping[str, Tensor], only: Sequence[str] = ()) -> InitReport:
+    """Copy by name what is there and of the right shape.
+
+    Args:
+        only: patterns; nothing but the tensors whose name matches one is copied. Empty for all.
+    """
     target = model.state_dict()
-    wanted = [n for n in target if not config.only or any(fnmatchcase(n, p) for p in config.only)]
     report = InitReport(unused=[name for name in source if name not in target])
-    for name in wanted:
+    for name in target:
+        if only and not any(fnmatchcase(name, pattern) for pattern in only):
+            continue
         if name not in source:
             report.missing.append(name)
         elif source[name].shape != target[name].shape:
@@ -56,12 +72,6 @@ def initialise(model: nn.Module, config: InitConfig) -> InitReport:
         else:
             target[name].copy_(source[name])
             report.loaded.append(name)
-    if not report.loaded:
-        raise WeightsError(f"nothing in {config.path} fits the model: {report}; check 'init' (its 'rename')")
-    if not (config.partial or report.complete):
-        raise WeightsError(
-            f"{config.path} does not fit the model: {report}; set 'init.partial: true' to allow it"
-        )
     return report
 
 
@@ -117,19 +127,26 @@ def export(
         about: anything else for config.json (steps, words seen, settings).
         half: store floating-point tensors in 16 bits where they fit in its range.
     """
-    from safetensors.torch import save_file
-
     folder.mkdir(parents=True, exist_ok=True)
-    tensors = {name: _store(value, half) for name, value in state.items()}
     content = {"backend": backend, "options": dict(options), **about}
     path = folder / "model.safetensors"
-    partial = folder / "model.safetensors.tmp"
-    save_file(tensors, partial, metadata={"backend": backend, "options": json.dumps(dict(options))})
-    partial.replace(path)
+    save_tensors(path, state, half, {"backend": backend, "options": json.dumps(dict(options))})
     text = json.dumps(content, indent=2, default=str) + "\n"
     (folder / "config.json.tmp").write_text(text, encoding="utf-8")
     (folder / "config.json.tmp").replace(folder / "config.json")
     return path
+
+
+def save_tensors(
+    path: Path, state: Mapping[str, Tensor], half: bool = False, metadata: Mapping[str, str] | None = None
+) -> None:
+    """Write a .safetensors file, whole or not at all; `half` as in `export`."""
+    from safetensors.torch import save_file
+
+    partial = path.with_name(path.name + ".tmp")
+    tensors = {name: _store(value, half) for name, value in state.items()}
+    save_file(tensors, partial, metadata=dict(metadata or {}))
+    partial.replace(path)
 
 
 def _store(value: Tensor, half: bool) -> Tensor:

@@ -1,0 +1,216 @@
+"""Make a selector for a spotter: look at pages, read some of them at every scale, fit, and judge."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from pydantic import Field, field_validator
+
+from dld_core.config import PartConfig
+from dld_core.data.dataset import BatchStream
+from dld_core.data.sources import SourceConfig, parse_source
+from dld_core.errors import ConfigError
+from dld_core.evaluation.words import ImageWords
+from dld_core.interfaces import Spotter
+from dld_core.resolution.config import DEFAULT_SCALES, SelectorConfig
+from dld_core.resolution.examples import Example, zoomed
+from dld_core.resolution.file import load_selector, save_selector
+from dld_core.resolution.fit import FitConfig, fit
+from dld_core.resolution.measure import Measurement, Measurer, describe
+from dld_core.resolution.network import DenseSelector
+from dld_core.resolution.oracle import Reached, Table, cross_run_oracle, sweep
+from dld_core.types import Sample
+
+Say = Callable[[str], None]
+GAMMAS = tuple(float(g) for g in np.geomspace(0.01, 30, 60))
+_PAGE = (720, 1280)  # of rendered pages that name no size of their own
+
+
+class _Draws(PartConfig):
+    """Images taken from sources.
+
+    Attributes:
+        data: sources, as in training; views are as the source has them natively.
+        images: how many are drawn.
+    """
+
+    data: tuple[SourceConfig, ...] = ()
+    images: int = Field(default=0, ge=0)
+
+    @field_validator("data", mode="before")
+    @classmethod
+    def _sources(cls, values: Any) -> tuple[SourceConfig, ...]:
+        if not isinstance(values, list | tuple):
+            raise ValueError("'data' must be a list of sources, each with a 'kind'")
+        parsed = [parse_source(value, f"data[{i}]") for i, value in enumerate(values)]
+        return tuple(s.model_copy(update={"augment": False}) if s.augment is None else s for s in parsed)
+
+    def samples(self, seed: int) -> Iterator[Sample]:
+        """The first `images` samples of the mixture, whole and as stored."""
+        if not self.images:
+            return
+        stream = BatchStream(self.data, 1, [_PAGE], seed)
+        for number in range(self.images):
+            yield stream[number][0]
+
+
+class PagesConfig(_Draws):
+    """Annotated pages that teach where words are and how high; no spotter reads them.
+
+    Attributes:
+        zooms: parts of each page that are looked at, beside the whole.
+    """
+
+    images: int = Field(default=2000, ge=0)
+    zooms: int = Field(default=2, ge=0)
+
+
+class MeasureConfig(_Draws):
+    """Images that the spotter reads at every scale.
+
+    Attributes:
+        runs: readings of each image at each scale; at least two, for the cross-run oracle.
+        labels: "given" uses the annotations, "none" the spotter's own words at the largest scale.
+    """
+
+    images: int = Field(default=300, ge=2)
+    runs: int = Field(default=2, ge=2)
+    labels: Literal["given", "none"] = "given"
+
+
+class SelectorTrainingConfig(PartConfig):
+    """The section `selector` of a `dld distill` file.
+
+    Attributes:
+        scales, long_side, width, hidden: of the network (see SelectorConfig).
+        init: a selector to start from, which knows pages already; None starts from nothing.
+        pages: what it looks at.
+        measured: what the spotter reads for it.
+        held_out: share of the measured images that judge it and teach it nothing.
+        alarm: words that a detection costs: half the h-mean that the spotter reaches.
+        fit: how it is fitted.
+        seed: of the draws.
+    """
+
+    scales: tuple[float, ...] = DEFAULT_SCALES
+    long_side: int = 384
+    width: int = 32
+    hidden: int = 48
+    init: str | None = None
+    pages: PagesConfig = PagesConfig(images=0)
+    measured: MeasureConfig
+    held_out: float = Field(default=0.2, gt=0, lt=1)
+    alarm: float = Field(default=0.25, ge=0, le=1)
+    fit: FitConfig = FitConfig()
+    seed: int = Field(default=0, ge=0)
+
+    def network(self, reference: float) -> SelectorConfig:
+        """The network's options for a spotter of that reference short side."""
+        own = {name: getattr(self, name) for name in ("scales", "long_side", "width", "hidden")}
+        return SelectorConfig.parse({**own, "reference_short_side": float(reference)}, where="selector")
+
+
+def make_selector(
+    spotter: Spotter, config: SelectorTrainingConfig, out: Path, say: Say = lambda _: None
+) -> Path:
+    """Write `selector.safetensors` and `selector.json` (what it reaches on held-out images) into `out`.
+
+    Measurements are kept under `out/measured`, so that a run that was stopped goes on where it was.
+    """
+    measured = measure(spotter, config, out / "measured", say)
+    kept = round(len(measured) * (1 - config.held_out))
+    taught, judged = measured[:kept], measured[kept:]
+    if not taught or not judged:
+        raise ConfigError("'measured.images' is too small to hold some out; give 10 or more")
+    selector = _fresh(config, spotter.reference_short_side)
+    examples = [*look_at_pages(config, say), *(Example.of_measurement(m, config.alarm) for m in taught)]
+    say(f"fitting the selector to {len(examples)} pictures, {len(taught)} of them read")
+    fit(selector, examples, config.fit, lambda step, losses: _tell(say, step, config.fit.steps, losses))
+    path = save_selector(selector, out / "selector.safetensors")
+    record = {"settings": config.model_dump(mode="json", serialize_as_any=True)}
+    record |= judge(selector, judged, config.alarm)
+    (out / "selector.json").write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+    say(f"selector in {path}; what it reaches in {out / 'selector.json'}")
+    return path
+
+
+def _fresh(config: SelectorTrainingConfig, reference: float) -> DenseSelector:
+    wanted = config.network(reference)
+    if config.init is None:
+        return DenseSelector(wanted)
+    known = load_selector(config.init)
+    if known.config.model_copy(update={"reference_short_side": float(reference)}) != wanted:
+        raise ConfigError(
+            f"the selector {config.init} has other scales or sizes than the settings; leave out 'init'"
+        )
+    selector = DenseSelector(wanted)
+    selector.load_state_dict(known.state_dict())
+    return selector
+
+
+def _tell(say: Say, step: int, steps: int, losses: dict[str, float]) -> None:
+    if step % 250 == 0 or step == steps:
+        say(f"selector step {step} of {steps}: " + "  ".join(f"{n} {v:.3f}" for n, v in losses.items()))
+
+
+def measure(spotter: Spotter, config: SelectorTrainingConfig, folder: Path, say: Say) -> list[Measurement]:
+    """Read the images at every scale; those that stand in the folder are taken as they are."""
+    measurer = Measurer(spotter, config.scales, config.measured.runs, config.long_side)
+    found = []
+    for number, sample in enumerate(config.measured.samples(config.seed)):
+        path = folder / f"{number:06d}.npz"
+        if not path.exists():
+            truth = ImageWords.from_sample(sample) if config.measured.labels == "given" else None
+            measurer(sample.name, sample.image, truth).save(path)
+            if (number + 1) % 20 == 0:
+                say(f"read {number + 1} of {config.measured.images} images at {len(config.scales)} scales")
+        found.append(Measurement.load(path))
+    for row in describe(found, config.scales, config.alarm):
+        say("scale {scale}: {words_lost:.2f} words lost per image at {cost:.2f} of the cost".format(**row))
+    return found
+
+
+def look_at_pages(config: SelectorTrainingConfig, say: Say) -> list[Example]:
+    """Examples of pages that no spotter reads: each whole, and some parts of it."""
+    rng = np.random.default_rng(config.seed)
+    examples = []
+    for number, sample in enumerate(config.pages.samples(config.seed + 1)):
+        views = [sample, *(zoomed(sample, rng) for _ in range(config.pages.zooms))]
+        examples += [Example.of_sample(view, len(config.scales), config.long_side) for view in views]
+        if (number + 1) % 200 == 0:
+            say(f"looked at {number + 1} of {config.pages.images} pages")
+    return examples
+
+
+def judge(selector: DenseSelector, measured: Sequence[Measurement], alarm: float) -> dict[str, Any]:
+    """What the selector reaches on images that it never saw, beside fixed scales and the cross-run oracle."""
+    scores = predict(selector, measured)
+    table = Table.of(measured, slice(1, None))
+    return {
+        "images": len(measured),
+        "fixed": [_point(r, scale=s) for s, r in zip(selector.scales, table.fixed(), strict=True)],
+        "selector": [_point(r, gamma=g) for g, r in zip(GAMMAS, sweep(scores, table, GAMMAS), strict=True)],
+        "cross_run_oracle": [
+            _point(r, gamma=g) for g, r in zip(GAMMAS, cross_run_oracle(measured, alarm, GAMMAS), strict=True)
+        ],
+    }
+
+
+def predict(selector: DenseSelector, measured: Sequence[Measurement]) -> np.ndarray:  # type: ignore[type-arg]
+    """[B, K] scores of the selector."""
+    import torch
+
+    rows = []
+    with torch.no_grad():
+        for m in measured:
+            pixels = torch.from_numpy(m.thumbnail).permute(2, 0, 1)[None].float() / 255
+            rows.append(selector(pixels, torch.from_numpy(m.size)[None])[0].numpy())
+    return np.stack(rows).astype(np.float64)
+
+
+def _point(reached: Reached, **setting: float) -> dict[str, float]:
+    return {**setting, "hmean": round(reached.hmean, 5), "cost": round(reached.cost, 5)}
