@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 from dld_core.config import PartConfig
 from dld_core.errors import ConfigError, WeightsError
+from dld_core.parts import SELECTOR_FILE
+from dld_core.request import DIALS
 
 if TYPE_CHECKING:
-    from dld_core.interfaces import Spotter
+    from dld_core.interfaces import ResolutionSelector, Spotter
 
 CONFIG, MODEL = "config.json", "model.safetensors"
 _FORMAT = 1
@@ -35,8 +37,9 @@ def save(
     spotter: Spotter,
     options: dict[str, Any],
     weights: str | Path | None,
+    selector: ResolutionSelector | None = None,
 ) -> Path:
-    """Write config.json and, for a spotter with a state, model.safetensors.
+    """Write config.json, for a spotter with a state model.safetensors, and the selector if there is one.
 
     Args:
         config: the wrapper's own settings; "backend" must be a registered name.
@@ -59,6 +62,7 @@ def save(
     try:
         folder.mkdir(parents=True, exist_ok=True)
         has_state = _write_state(spotter, folder / MODEL)
+        config = {**config, "selector": _write_selector(selector, folder)}
         source = MODEL if has_state else weights if weights is None else str(weights)
         text = json.dumps({"format": _FORMAT, **config, "options": values, "weights": source}, indent=2)
         _replace(folder / CONFIG, (text + "\n").encode())
@@ -67,6 +71,19 @@ def save(
     except TypeError as error:
         raise ConfigError(f"the options of {config['backend']} cannot be written as JSON: {error}") from error
     return folder
+
+
+def _write_selector(selector: ResolutionSelector | None, folder: Path) -> str | None:
+    if selector is None:
+        return None
+    from dld_core.resolution import DenseSelector, save_selector
+
+    if not isinstance(selector, DenseSelector):
+        raise ConfigError(
+            f"a {type(selector).__name__} cannot be saved with its wrapper, only a DenseSelector; save it "
+            "yourself, make the wrapper with selector=None, and give it again after load()"
+        )
+    return save_selector(selector, folder / SELECTOR_FILE, half=False).name
 
 
 def _write_state(spotter: Spotter, path: Path) -> bool:
@@ -100,6 +117,7 @@ def load(folder: Path) -> dict[str, Any]:
         version = values.pop("format")
         options = values.pop("options")
         known = {key: values[key] for key in ("backend", "scale", "max_pixels", "batch_size", "weights")}
+        known |= {key: values[key] for key in (*DIALS, "escalate", "selector") if key in values}
     except OSError as error:
         raise WeightsError(
             f"cannot read {file} ({error.strerror}); give a folder written by save()"
@@ -112,4 +130,6 @@ def load(folder: Path) -> dict[str, Any]:
         )
     if known["weights"] == MODEL:
         known["weights"] = folder / MODEL
+    if known.get("selector") == SELECTOR_FILE:
+        known["selector"] = folder / SELECTOR_FILE
     return {**options, **known}

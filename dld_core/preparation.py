@@ -16,6 +16,8 @@ from dld_core.types import Page, Word
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from dld_core.resolution import Choice
+
 _BATCH_PIXELS = 2  # a batch holds no more pixels than this many images at the working cap
 _DECIMALS = 2  # of polygon coordinates: a hundredth of a pixel
 
@@ -29,6 +31,9 @@ class Prepared:
         height, width: of the original as seen, pixels.
         scale: the fraction of the reference short side.
         timings: milliseconds so far.
+        full: whether the teacher is to read it.
+        chosen: the selector's choice, where it chose.
+        loaded: the image as opened, where it may be read again.
     """
 
     pixels: NDArray[np.uint8]
@@ -38,6 +43,9 @@ class Prepared:
     scale: float
     notes: tuple[str, ...]
     timings: dict[str, float]
+    full: bool
+    chosen: Choice | None
+    loaded: LoadedImage | None
 
     @classmethod
     def of(
@@ -47,10 +55,14 @@ class Prepared:
         scale: float,
         note: str | None,
         timings: dict[str, float],
+        full: bool = True,
+        chosen: Choice | None = None,
+        keep: bool = False,
     ) -> Prepared:
         """From an opened image and its resized pixels."""
         notes = loaded.notes if note is None else (*loaded.notes, note)
-        return cls(pixels, loaded.height, loaded.width, loaded.name, scale, notes, timings)
+        size = loaded.height, loaded.width
+        return cls(pixels, *size, loaded.name, scale, notes, timings, full, chosen, loaded if keep else None)
 
     @property
     def size(self) -> tuple[int, int]:

@@ -1,4 +1,4 @@
-"""DLDWrapper: a spotter, the scale it reads at, and everything between a file and a Page."""
+"""DLDWrapper: a spotter, what chooses its scale, and everything between a file and a Page."""
 
 from __future__ import annotations
 
@@ -10,30 +10,35 @@ from contextlib import AbstractContextManager, nullcontext
 from itertools import islice
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, Self, overload
+from typing import TYPE_CHECKING, Any, Self, overload
 
 from dld_core import persistence
 from dld_core.devices import resolve_device
 from dld_core.errors import ConfigError, DLDError, ImageError
 from dld_core.hooks import hooks
-from dld_core.imaging import ImageLimits, ImageSource, WorkingLimits, load_image, resize, scale_to
-from dld_core.interfaces import Spotter
+from dld_core.imaging import (
+    ImageLimits,
+    ImageSource,
+    LoadedImage,
+    WorkingLimits,
+    load_image,
+    resize,
+    scale_to,
+)
+from dld_core.interfaces import ResolutionSelector, Spotter
+from dld_core.parts import Readers, Source, find_selector, make_readers
 from dld_core.preparation import Prepared, batches, failed_page, to_page
-from dld_core.registry import backends
+from dld_core.request import MAX_SCALE, Request, Scale, checked_scale, is_unsure
 from dld_core.types import Page, Word
 
-Scale = Literal["full", "auto"] | float
+if TYPE_CHECKING:
+    from dld_core.resolution import Choice, ScaleChooser
 
-MAX_SCALE = 1.5
-_NEEDS_SELECTOR = (
-    "scale 'auto' needs a resolution selector, and this wrapper has none; "
-    f"use 'full' or a number above 0 and up to {MAX_SCALE}"
-)
 _WINDOW = 4  # batches that a list is read ahead by, to find images of one size
 
 
 class DLDWrapper:
-    """Reads images with a spotter at a chosen scale.
+    """Reads each image at the smallest scale that still reads it right.
 
         with DLDWrapper("maskrcnn") as dld:
             page = dld.spot("street.jpg")
@@ -54,7 +59,12 @@ class DLDWrapper:
         weights: str | Path | None = "bundled",
         device: object = "auto",
         *,
-        scale: Scale = "full",
+        scale: Scale | None = None,
+        selector: str | Path | ResolutionSelector | None = "bundled",
+        gamma: float | None = None,
+        budget: float | None = None,
+        max_latency_ms: float | None = None,
+        escalate: bool = False,
         max_pixels: int = WorkingLimits().max_pixels,
         batch_size: int = 4,
         limits: ImageLimits | None = None,
@@ -66,8 +76,17 @@ class DLDWrapper:
             backend: a registered name (`dld backends` lists them), or a spotter that is ready.
             weights: "bundled", a file or folder, or None for none.
             device: "auto", "cpu", "cuda:0", "mps".
-            scale: "full" resizes the short side to the spotter's reference; a number in (0, 1.5] to that
-                fraction of it; "auto" leaves it to a selector.
+            scale: "full" resizes the short side to the spotter's reference, and the teacher reads; a number
+                in (0, 1.5] resizes it to that fraction, and the student reads (they are one where no student
+                ships with the weights); "auto" leaves the fraction to the selector. By default "auto" where
+                there is a selector, else "full".
+            selector: "bundled" for the one that ships with the weights or lies in their folder, if there is
+                one; a file that `dld distill` wrote; a selector that is ready; None for none.
+            gamma: words one is willing to lose to save the whole cost of an image; the dial between
+                accuracy (0) and speed.
+            budget: the most GFLOPs (a multiply-add counted as 2) that reading one image may cost.
+            max_latency_ms: the most milliseconds that it may take, by a measurement on this machine.
+            escalate: read an image again at the largest scale where its words came out unsure.
             max_pixels: the most pixels ever fed to the spotter per image; larger sizes are capped, and
                 the page's notes say so.
             batch_size: the most images of a list read at once.
@@ -78,7 +97,6 @@ class DLDWrapper:
             UnknownPartError, MissingExtraError, BrokenPluginError: the backend cannot be had.
             ConfigError: an option is wrong. DeviceError, WeightsError: so is the device, the weights.
         """
-        self.scale = _checked_scale(scale)
         self.batch_size = _positive("batch_size", batch_size)
         self.working = WorkingLimits(max_pixels=_positive("max_pixels", max_pixels))
         self.limits = limits or ImageLimits()
@@ -86,37 +104,71 @@ class DLDWrapper:
         self._given = weights
         if isinstance(backend, str):
             resolved = resolve_device(device)
-            spotter = backends.get(backend).create(weights=weights, device=resolved, **options)
+            readers = make_readers(Source(backend, weights, resolved, options))
             self.backend, self.weights = backend, None if weights is None else Path(weights).name
         else:
-            resolved, spotter = "cpu", backend
+            resolved, readers = "cpu", Readers(backend)
             self.backend, self.weights = type(backend).__name__, None
-        self.device = persistence.device_of(spotter) or resolved
-        self._spotter: Spotter | None = spotter
+        self.device = persistence.device_of(readers.student) or resolved
+        self._readers: Readers | None = readers
+        self._chooser = self._make_chooser(selector, weights if isinstance(backend, str) else None)
+        self._selector = selector
+        policy = {"gamma": gamma, "budget": budget, "max_latency_ms": max_latency_ms}
+        default: Scale = "full" if self._chooser is None else "auto"
+        self._request = Request.of(checked_scale(default if scale is None else scale), policy, escalate)
         self._one_at_a_time: AbstractContextManager[Any] = (
-            nullcontext() if spotter.thread_safe else threading.Lock()
+            nullcontext() if readers.student.thread_safe else threading.Lock()
         )
+
+    def _make_chooser(
+        self, selector: str | Path | ResolutionSelector | None, weights: str | Path | None
+    ) -> ScaleChooser | None:
+        found = find_selector(selector, self.spotter, weights, self.device)
+        if found is None:
+            return None
+        from dld_core.resolution import ScaleChooser
+
+        return ScaleChooser(found, self.spotter, self.working)
+
+    @property
+    def scale(self) -> Scale:
+        """The scale of calls that name none."""
+        return self._request.scale
 
     @property
     def spotter(self) -> Spotter:
-        """The spotter itself. Raises DLDError after `close`."""
-        if self._spotter is None:
+        """What reads at fractions of the reference size. Raises DLDError after `close`."""
+        return self._open().student
+
+    @property
+    def teacher(self) -> Spotter:
+        """What reads at full scale; the same object where no student ships with the weights."""
+        return self._open().teacher
+
+    @property
+    def selector(self) -> ResolutionSelector | None:
+        """What chooses the scale under "auto", or None."""
+        return None if self._chooser is None else self._chooser.selector
+
+    def _open(self) -> Readers:
+        if self._readers is None:
             raise DLDError("this DLDWrapper is closed; make a new one")
-        return self._spotter
+        return self._readers
 
     @overload
     def spot(
-        self, images: list[ImageSource] | tuple[ImageSource, ...], *, scale: Scale | None = None
+        self, images: list[ImageSource] | tuple[ImageSource, ...], *, scale: Scale | None = None, **dials: Any
     ) -> list[Page]: ...
 
     @overload
-    def spot(self, images: ImageSource, *, scale: Scale | None = None) -> Page: ...
+    def spot(self, images: ImageSource, *, scale: Scale | None = None, **dials: Any) -> Page: ...
 
-    def spot(self, images: Any, *, scale: Scale | None = None) -> Page | list[Page]:
+    def spot(self, images: Any, *, scale: Scale | None = None, **dials: Any) -> Page | list[Page]:
         """Read one image (path, bytes, file, array, Pillow picture, tensor), or a list of them.
 
         Args:
             scale: overrides the wrapper's own.
+            dials: `gamma`, `budget`, `max_latency_ms` and `escalate` likewise; they act under "auto".
 
         Returns:
             One Page; for a list or tuple one Page each, in order. An image of a list that cannot be read
@@ -124,70 +176,98 @@ class DLDWrapper:
 
         Raises:
             ImageError: a single image cannot be read.
-            ConfigError: the scale is out of range.
+            ConfigError: the scale or a dial is out of range.
         """
         if isinstance(images, list | tuple):
-            return list(self.stream(images, scale=scale))
-        fraction = self._fraction(scale)
-        prepared = self._prepare(images, fraction)
+            return list(self.stream(images, scale=scale, **dials))
+        request = self._asked(scale, dials)
+        prepared = self._prepare(images, request)
         start = time.perf_counter()
         words = self._predict([prepared])[0]
-        return self._finish(prepared, words, _ms_since(start))
+        return self._finish(prepared, words, _ms_since(start), request)
 
-    def stream(self, images: Iterable[ImageSource], *, scale: Scale | None = None) -> Iterator[Page]:
+    def stream(
+        self, images: Iterable[ImageSource], *, scale: Scale | None = None, **dials: Any
+    ) -> Iterator[Page]:
         """Read any number of images in bounded memory: pages in order, errors as in a list of `spot`.
 
         Images of equal working size near each other are read together, up to `batch_size`.
         """
-        fraction = self._fraction(scale)
+        request = self._asked(scale, dials)
         sources = iter(images)
         while window := list(islice(sources, self.batch_size * _WINDOW if self.batch_size > 1 else 1)):
-            yield from self._read_window(window, fraction)
+            yield from self._read_window(window, request)
 
-    def _read_window(self, sources: Sequence[ImageSource], fraction: float) -> list[Page]:
+    def _asked(self, scale: Scale | None, dials: dict[str, Any]) -> Request:
+        request = self._request.changed(scale, dials)
+        if request.scale == "auto" and self._chooser is None:
+            raise ConfigError(
+                "scale 'auto' needs a resolution selector, and this wrapper has none; use 'full' or a number "
+                f"above 0 and up to {MAX_SCALE}, or train one with `dld distill` and give it as selector="
+            )
+        return request
+
+    def _read_window(self, sources: Sequence[ImageSource], request: Request) -> list[Page]:
         pages: dict[int, Page] = {}
         prepared: dict[int, Prepared] = {}
         for index, source in enumerate(sources):
             try:
-                prepared[index] = self._prepare(source, fraction)
+                prepared[index] = self._prepare(source, request)
             except ImageError as error:
                 pages[index] = failed_page(source, error, self.backend, self.device)
         for indices in batches(
             {i: p.size for i, p in prepared.items()}, self.batch_size, self.working.max_pixels
         ):
-            results = self._predict_each([prepared[i] for i in indices])
+            results = self._predict_each([prepared[i] for i in indices], request)
             pages.update(zip(indices, results, strict=True))
         return [pages[index] for index in range(len(sources))]
 
-    def _predict_each(self, batch: Sequence[Prepared]) -> list[Page]:
+    def _predict_each(self, batch: Sequence[Prepared], request: Request) -> list[Page]:
         """A page for every image of a batch; where reading it whole fails, the images one by one."""
         start = time.perf_counter()
         try:
             found = self._predict(batch)
         except Exception as error:  # whatever one image did to an engine, the others still count
             if len(batch) > 1:
-                return [self._predict_each([one])[0] for one in batch]
+                return [self._predict_each([one], request)[0] for one in batch]
             return [failed_page(batch[0].name, error, self.backend, self.device, batch[0])]
         each = _ms_since(start) / len(batch)
-        return [self._finish(image, words, each) for image, words in zip(batch, found, strict=True)]
+        return [self._finish(image, words, each, request) for image, words in zip(batch, found, strict=True)]
 
-    def _prepare(self, source: ImageSource, fraction: float) -> Prepared:
+    def _prepare(self, source: ImageSource, request: Request) -> Prepared:
         start = time.perf_counter()
         loaded = load_image(source, limits=self.limits)
-        decoded = time.perf_counter()
-        fit = scale_to(loaded.height, loaded.width, self.spotter.reference_short_side, self.working, fraction)
+        timings = {"decode": _ms_since(start)}
+        scale, chosen = request.scale, None
+        if scale == "auto":
+            assert self._chooser is not None
+            chosen = self._chooser(loaded.pixels, request.policy)
+            scale, timings["select"] = chosen.scale, chosen.milliseconds
+        return self._resized(loaded, scale, timings, chosen, request.escalate)
+
+    def _resized(
+        self,
+        loaded: LoadedImage,
+        scale: Scale,
+        timings: dict[str, float],
+        chosen: Choice | None = None,
+        keep: bool = False,
+    ) -> Prepared:
+        start = time.perf_counter()
+        full = scale == "full"
+        reader = self.teacher if full else self.spotter
+        fraction = 1.0 if full else float(scale)
+        fit = scale_to(loaded.height, loaded.width, reader.reference_short_side, self.working, fraction)
         pixels = resize(loaded.pixels, size=(fit.height, fit.width))
-        timings = {"decode": (decoded - start) * 1e3, "resize": _ms_since(decoded)}
-        used = (
-            fraction if fit.note is None else min(fit.height, fit.width) / self.spotter.reference_short_side
-        )
-        hooks.scale_chosen(loaded.name or "", used, {})
-        return Prepared.of(loaded, pixels, round(used, 4), fit.note, timings)
+        timings["resize"] = _ms_since(start)
+        used = fraction if fit.note is None else min(fit.height, fit.width) / reader.reference_short_side
+        hooks.scale_chosen(loaded.name or "", used, {} if chosen is None else chosen.scores)
+        return Prepared.of(loaded, pixels, round(used, 4), fit.note, timings, full, chosen, keep)
 
     def _predict(self, batch: Sequence[Prepared]) -> list[list[Word]]:
         import torch
 
-        spotter = self.spotter
+        spotter = self.teacher if batch[0].full else self.spotter
         # Not inference_mode: what a spotter caches there could never enter a later training step.
         with self._one_at_a_time, torch.no_grad():
             found = spotter.predict([image.tensor() for image in batch])
@@ -198,23 +278,42 @@ class DLDWrapper:
             )
         return found
 
-    def _finish(self, image: Prepared, words: Sequence[Word], spot_ms: float) -> Page:
+    def _finish(self, image: Prepared, words: Sequence[Word], spot_ms: float, request: Request) -> Page:
         page = to_page(image, words, spot_ms, self.backend, self.device, self.weights)
-        page.gflops = self._gflops(image.size, len(words))
-        full = scale_to(image.height, image.width, self.spotter.reference_short_side, self.working)
-        page.gflops_full = self._gflops((full.height, full.width), len(words))
+        page.gflops = self._gflops(image, len(words))
+        page.gflops_full = self._gflops_full(image, len(words))
+        if request.escalate and image.chosen is not None and is_unsure(words):
+            page = self._escalated(image, page)
         hooks.page_spotted(page)
         return page
 
-    def _gflops(self, size: tuple[int, int], words: int) -> float | None:
-        flops = self.spotter.flops(size[0], size[1], words)
-        return None if flops is None else round(flops / 1e9, 4)
+    def _escalated(self, image: Prepared, unsure: Page) -> Page:
+        """The page read again at the largest scale; both readings count."""
+        assert self._chooser is not None
+        assert image.loaded is not None
+        larger = self._chooser.larger(image.scale)
+        if larger <= image.scale:
+            return unsure
+        again = self._resized(image.loaded, larger, {})
+        start = time.perf_counter()
+        words = self._predict([again])[0]
+        page = to_page(again, words, _ms_since(start), self.backend, self.device, self.weights)
+        own = self._gflops(again, len(words))
+        page.gflops = None if own is None or unsure.gflops is None else round(own + unsure.gflops, 4)
+        page.gflops_full = self._gflops_full(again, len(words))
+        page.escalated_from = image.scale
+        page.timings_ms["first_reading"] = unsure.timings_ms["total"]
+        page.timings_ms["total"] = round(page.timings_ms["total"] + unsure.timings_ms["total"], 3)
+        return page
 
-    def _fraction(self, scale: Scale | None) -> float:
-        chosen = self.scale if scale is None else _checked_scale(scale)
-        if chosen == "auto":
-            raise ConfigError(_NEEDS_SELECTOR)
-        return 1.0 if chosen == "full" else float(chosen)
+    def _gflops(self, image: Prepared, words: int) -> float | None:
+        """Of reading the image at its working size, choosing included."""
+        own = _gflops_at(self.teacher if image.full else self.spotter, image.size, words)
+        return own if own is None or image.chosen is None else round(own + image.chosen.gflops, 4)
+
+    def _gflops_full(self, image: Prepared, words: int) -> float | None:
+        full = scale_to(image.height, image.width, self.spotter.reference_short_side, self.working)
+        return _gflops_at(self.spotter, (full.height, full.width), words)
 
     def save(self, folder: str | Path) -> Path:
         """Write the wrapper to a folder: config.json, and model.safetensors if the spotter can be trained.
@@ -223,11 +322,12 @@ class DLDWrapper:
         """
         config = {
             "backend": self.backend,
-            "scale": self.scale,
+            **self._request.settings(),
             "max_pixels": self.working.max_pixels,
             "batch_size": self.batch_size,
         }
-        return persistence.save(Path(folder), config, self.spotter, self.options, self._given)
+        selector = None if self._chooser is None else self._chooser.selector
+        return persistence.save(Path(folder), config, self.spotter, self.options, self._given, selector)
 
     @classmethod
     def load(cls, folder: str | Path, device: object = "auto", **changes: Any) -> Self:
@@ -241,7 +341,7 @@ class DLDWrapper:
     def close(self) -> None:
         """Let go of the spotter and give its memory back. Calling it twice does no harm."""
         on_gpu = self.device.startswith("cuda")
-        self._spotter = None
+        self._readers = self._chooser = None
         gc.collect()
         if on_gpu:
             import torch
@@ -261,18 +361,12 @@ def _ms_since(start: float) -> float:
     return (time.perf_counter() - start) * 1e3
 
 
+def _gflops_at(spotter: Spotter, size: tuple[int, int], words: int) -> float | None:
+    flops = spotter.flops(size[0], size[1], words)
+    return None if flops is None else round(flops / 1e9, 4)
+
+
 def _positive(name: str, value: int) -> int:
     if not isinstance(value, int) or isinstance(value, bool) or value < 1:
         raise ConfigError(f"{name} must be a whole number of at least 1, not {value!r}")
     return value
-
-
-def _checked_scale(scale: Any) -> Scale:
-    """The scale, or ConfigError. "auto" is checked when an image is read."""
-    if scale in ("full", "auto"):
-        return scale  # type: ignore[no-any-return]
-    if not isinstance(scale, int | float) or isinstance(scale, bool) or not 0 < scale <= MAX_SCALE:
-        raise ConfigError(
-            f"scale must be 'full', 'auto' or a number above 0 and up to {MAX_SCALE}, not {scale!r}"
-        )
-    return float(scale)

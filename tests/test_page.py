@@ -39,7 +39,7 @@ def test_the_shape_of_the_json_is_fixed() -> None:
     values = json.loads(page(Word("Ünï", 0.5, QUAD)).to_json())
     assert list(values) == [
         *("schema_version", "image", "width", "height", "backend", "weights", "device", "scale"),
-        *("working_size", "gflops", "gflops_full", "timings_ms", "words", "notes", "error"),
+        *("escalated_from", "working_size", "gflops", "gflops_full", "timings_ms", "words", "notes", "error"),
     ]
     assert values["words"] == [{"text": "Ünï", "score": 0.5, "polygon": [list(p) for p in QUAD]}]
     assert values["schema_version"] == "1"

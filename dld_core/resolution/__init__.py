@@ -1,0 +1,28 @@
+"""DRS, the dynamic resolution selector: at which scale will this image still be read right?
+
+    measure     read images at every scale: the table that a selector learns from
+    network     thumbnail -> words lost at every scale, with dense maps of text on the way
+    fit         losses and training; `losses` holds the paper's decision loss and the exact one
+    policy      scores and prices -> a scale
+    selection   all of it for one image, at inference
+    oracle      what choosing could win
+    training    `dld distill`'s section `selector`, from images to a file
+
+Everything is generic over `Spotter`.
+"""
+
+from dld_core.resolution.config import SelectorConfig
+from dld_core.resolution.file import load_selector, save_selector
+from dld_core.resolution.network import DenseSelector
+from dld_core.resolution.policy import Policy
+from dld_core.resolution.selection import Choice, ScaleChooser
+
+__all__ = [
+    "Choice",
+    "DenseSelector",
+    "Policy",
+    "ScaleChooser",
+    "SelectorConfig",
+    "load_selector",
+    "save_selector",
+]

@@ -1,0 +1,149 @@
+"""Choosing the scale of one image: thumbnail, scores, costs, policy."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dld_core.imaging.resizing import WorkingLimits, resize, scale_to
+from dld_core.interfaces import ResolutionSelector, Spotter
+from dld_core.resolution.policy import Policy
+from dld_core.resolution.thumbnail import thumbnail, thumbnail_size
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+NOMINAL_WORDS = 10
+"""Words that an image is taken to hold while its cost is still a forecast."""
+_LONG_SIDE = 384  # of thumbnails for selectors that name no size
+_REPEATS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """A scale, and why.
+
+    Attributes:
+        scale: fraction of the reference short side.
+        scores: words lost by scale, as the selector expects; lower is better.
+        gflops: of choosing.
+        milliseconds: of choosing.
+    """
+
+    scale: float
+    scores: Mapping[float, float]
+    gflops: float
+    milliseconds: float
+
+
+class ScaleChooser:
+    """A selector at work for one spotter. Keeps no state between images but measured constants.
+
+    Args:
+        selector: in eval mode.
+        spotter: whose costs count.
+        limits: of working sizes.
+    """
+
+    def __init__(
+        self, selector: ResolutionSelector, spotter: Spotter, limits: WorkingLimits | None = None
+    ) -> None:
+        self.selector = selector.eval()
+        self.spotter = spotter
+        self.limits = limits or WorkingLimits()
+        self.long_side = int(getattr(getattr(selector, "config", None), "long_side", _LONG_SIDE))
+        self._flops: dict[tuple[int, ...], float] = {}
+        self._latency: tuple[float, float] | None = None
+        self._lock = threading.Lock()
+
+    def __call__(self, image: NDArray[np.uint8], policy: Policy) -> Choice:
+        """Choose for RGB uint8 [H, W, 3] at its native size."""
+        start = time.perf_counter()
+        height, width = image.shape[:2]
+        scores = self._scores(image)
+        sizes = [self._size(height, width, scale) for scale in self.selector.scales]
+        gflops = [self._gflops_of(size) for size in sizes]
+        known = [g for g in gflops if g is not None]
+        costs = known if len(known) == len(sizes) else [float(h * w) for h, w in sizes]
+        milliseconds = self._milliseconds(sizes) if policy.max_latency_ms is not None else None
+        index = policy.choose(scores, [cost / max(costs) for cost in costs], gflops, milliseconds)
+        by_scale = dict(zip(self.selector.scales, scores, strict=True))
+        taken = (time.perf_counter() - start) * 1e3
+        return Choice(self.selector.scales[index], by_scale, self._own_gflops(height, width), taken)
+
+    def larger(self, scale: float) -> float:
+        """The largest candidate, where an unsure reading escalates to."""
+        return max(*self.selector.scales, scale)
+
+    def _scores(self, image: NDArray[np.uint8]) -> list[float]:
+        import torch
+
+        pixels, native = self._inputs(image)
+        with torch.no_grad():
+            scores: list[float] = self.selector(pixels, native)[0].double().tolist()
+        return scores
+
+    def _inputs(self, image: NDArray[np.uint8]) -> tuple[Tensor, Tensor]:
+        import torch
+
+        small = np.ascontiguousarray(thumbnail(image, self.long_side).transpose(2, 0, 1))
+        parameter = next(self.selector.parameters(), torch.empty(0))
+        pixels = torch.from_numpy(small)[None].to(parameter.device).float() / 255
+        return pixels, torch.tensor([image.shape[:2]], device=parameter.device)
+
+    def _size(self, height: int, width: int, scale: float) -> tuple[int, int]:
+        fit = scale_to(height, width, self.spotter.reference_short_side, self.limits, scale)
+        return fit.height, fit.width
+
+    def _gflops_of(self, size: tuple[int, int]) -> float | None:
+        flops = self.spotter.flops(size[0], size[1], NOMINAL_WORDS)
+        return None if flops is None else flops / 1e9
+
+    def _own_gflops(self, height: int, width: int) -> float:
+        """GFLOPs of the selector, counted once per thumbnail size on a real run."""
+        import torch
+
+        from dld_core.evaluation.cost.counter import count
+
+        shape = thumbnail_size(height, width, self.long_side)
+        if shape not in self._flops:
+            device = next(self.selector.parameters(), torch.empty(0)).device
+            inputs = torch.zeros(1, 3, *shape, device=device), torch.tensor([[height, width]], device=device)
+            with torch.no_grad():
+                self._flops[shape] = count(lambda: self.selector(*inputs))[1].check().flops / 1e9
+        return self._flops[shape]
+
+    def _milliseconds(self, sizes: Sequence[tuple[int, int]]) -> list[float]:
+        """Expected time of reading at each size: linear in pixels, measured once on this machine."""
+        with self._lock:
+            if self._latency is None:
+                self._latency = self._measure_latency()
+        fixed, per_pixel = self._latency
+        return [fixed + per_pixel * height * width for height, width in sizes]
+
+    def _measure_latency(self) -> tuple[float, float]:
+        import torch
+
+        rng = np.random.default_rng(0)
+        points = []
+        for side in (256, 640):
+            coarse = rng.integers(0, 256, (side // 16, side // 16, 3), dtype=np.uint8)
+            picture = torch.from_numpy(resize(coarse, size=(side, side)).transpose(2, 0, 1).copy())
+            points.append((side * side, min(self._time(picture) for _ in range(_REPEATS))))
+        (small, first), (large, last) = points
+        slope = max(0.0, (last - first) / (large - small))
+        return max(0.0, first - slope * small), slope
+
+    def _time(self, picture: Tensor) -> float:
+        import torch
+
+        start = time.perf_counter()
+        with torch.no_grad():
+            self.spotter.predict([picture])
+        return (time.perf_counter() - start) * 1e3
