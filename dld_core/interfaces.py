@@ -9,7 +9,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
@@ -17,6 +17,8 @@ from torch import Tensor, nn
 
 from dld_core.config import PartConfig
 from dld_core.types import Batch, Hypotheses, RecognitionTrace, TrainOutput, Word
+
+Companion = Literal["student", "selector"]
 
 
 class Spotter(ABC):
@@ -61,6 +63,15 @@ class Spotter(ABC):
         Polygons are in pixels of the image as given. Deterministic; the same image gives the same words
         alone and in any batch; the spotter itself is not changed.
         """
+
+    def companion(self, part: Companion) -> Path | None:
+        """The file of the student or the selector that ships with its bundled weights, None where none does.
+
+        "student": weights of the same architecture, distilled to read small images. "selector": a file
+        of `dld_core.resolution`.
+        """
+        del part
+        return None
 
     def flops(self, height: int, width: int, words: int = 0) -> float | None:
         """FLOPs (a multiply-add counts 2) of reading one image of this size holding `words` words.
@@ -108,6 +119,16 @@ class SequenceDecoder(nn.Module, ABC):
             return logits.sum() * 0
         return F.cross_entropy(logits.flatten(0, 1).float(), targets.flatten(), ignore_index=self.pad_id)
 
+    def counted_steps(self, logits: Tensor, targets: Tensor) -> Tensor:
+        """Which steps [N, S] of logits [N, S, V] say something: True where two readers may be compared.
+
+        As it stands: the steps of targets [N, L] before padding, where the logits line up with them.
+        Decoders whose logits do not (CTC: every column counts) override it.
+        """
+        if logits.shape[:2] == targets.shape:
+            return targets != self.pad_id
+        return torch.ones(logits.shape[:2], dtype=torch.bool, device=logits.device)
+
     @abstractmethod
     def beam_search(self, context: Tensor, k: int = 3) -> Hypotheses:
         """The k most probable token sequences per row; k = 1 is the reading that `predict` reports."""
@@ -141,6 +162,14 @@ class TrainableSpotter(Spotter, nn.Module):
         trace = self.recognize(batch)
         return TrainOutput({"recognition": self.decoder.loss(trace.context, trace.targets)}, trace)
 
+    def demonstrate(self, batch: Batch) -> TrainOutput:
+        """What a teacher shows its student, without losses: the trace of `recognize`, and dense maps.
+
+        Override it where the detector has maps of probabilities that mean the same at every resolution,
+        and let `forward_train` return those of the same names: detection can then be distilled too.
+        """
+        return TrainOutput({}, self.recognize(batch))
+
 
 class ResolutionSelector(nn.Module, ABC):
     """Scores every candidate scale from a thumbnail. Choosing under a budget is the policy's business."""
@@ -153,15 +182,22 @@ class ResolutionSelector(nn.Module, ABC):
 
 
 class Distiller(nn.Module, ABC):
-    """Compares a teacher's and a student's trace."""
+    """Compares a teacher's and a student's trace.
+
+    Attributes:
+        zero_when_equal: terms that are 0 where student and teacher agree.
+        hypotheses: how many of its own best readings the teacher is to put into its trace; 0 for none. A
+            trace may come without them all the same.
+    """
+
+    zero_when_equal: frozenset[str] = frozenset()
+    hypotheses: int = 0
 
     @abstractmethod
     def forward(
         self, teacher: RecognitionTrace, student: RecognitionTrace, student_decoder: SequenceDecoder
     ) -> dict[str, Tensor]:
         """Named scalar losses; every term of `zero_when_equal` is 0 where student and teacher agree."""
-
-    zero_when_equal: ClassVar[frozenset[str]] = frozenset()
 
 
 def module_device(module: nn.Module) -> torch.device:

@@ -59,6 +59,7 @@ class Page:
         timings_ms: milliseconds by stage ("decode", "resize", "spot", "total"); in a batch, "spot" is the
             time of the batch divided by its images.
         device: what really computed it ("cpu", "cuda:0").
+        escalated_from: the scale of a first reading that came out unsure; None where there was one reading.
         notes: sentences about what was done to the image, such as a capped working size.
         error: why there are no words, for an image of a list that could not be read; else None.
     """
@@ -75,6 +76,7 @@ class Page:
     timings_ms: dict[str, float] = field(default_factory=dict)
     device: str = ""
     weights: str | None = None
+    escalated_from: float | None = None
     notes: list[str] = field(default_factory=list)
     error: str | None = None
     schema_version: str = SCHEMA_VERSION
@@ -95,6 +97,7 @@ class Page:
             "weights": self.weights,
             "device": self.device,
             "scale": self.scale,
+            "escalated_from": self.escalated_from,
             "working_size": list(self.working_size),
             "gflops": self.gflops,
             "gflops_full": self.gflops_full,
@@ -253,6 +256,7 @@ class RecognitionTrace:
         logits: [N, S, V] per step; teacher-forced on `targets` for attention, per column for CTC.
         targets: [N, L] int64 token ids, padded with the decoder's pad id.
         sample_index: [N] int64, the image of the batch that each row comes from.
+        hypotheses: in a teacher's trace, its k best readings of every row by its own decoder; else None.
     """
 
     roi_features: Tensor
@@ -260,14 +264,35 @@ class RecognitionTrace:
     logits: Tensor
     targets: Tensor
     sample_index: Tensor
+    hypotheses: Hypotheses | None = None
+
+
+@dataclass(slots=True)
+class DenseMap:
+    """Where a detector sees something, position by position: what its student may be compared by.
+
+    Attributes:
+        logits: [B, h, w] of independent probabilities (a sigmoid gives them), over the batch as padded.
+        stride: pixels of the padded batch per position.
+    """
+
+    logits: Tensor
+    stride: int
 
 
 @dataclass(slots=True)
 class TrainOutput:
-    """Named scalar losses (summed by the caller, weights already applied) and the recognition trace."""
+    """Named scalar losses (summed by the caller, weights already applied) and the recognition trace.
+
+    Attributes:
+        losses: by name.
+        trace: of the ground-truth regions.
+        maps: of the detector, by name; empty where it has none that mean the same at every resolution.
+    """
 
     losses: dict[str, Tensor]
     trace: RecognitionTrace
+    maps: dict[str, DenseMap] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
