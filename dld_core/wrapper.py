@@ -116,6 +116,8 @@ class DLDWrapper:
         policy = {"gamma": gamma, "budget": budget, "max_latency_ms": max_latency_ms}
         default: Scale = "full" if self._chooser is None else "auto"
         self._request = Request.of(checked_scale(default if scale is None else scale), policy, escalate)
+        if self._request.scale != "auto":
+            self._checked(self._request)
         self._one_at_a_time: AbstractContextManager[Any] = (
             nullcontext() if readers.student.thread_safe else threading.Lock()
         )
@@ -199,11 +201,16 @@ class DLDWrapper:
             yield from self._read_window(window, request)
 
     def _asked(self, scale: Scale | None, dials: dict[str, Any]) -> Request:
-        request = self._request.changed(scale, dials)
-        if request.scale == "auto" and self._chooser is None:
+        return self._checked(self._request.changed(scale, dials))
+
+    def _checked(self, request: Request) -> Request:
+        """The request, or ConfigError where it needs a selector and there is none."""
+        if self._chooser is None and (request.scale == "auto" or request.dials or request.escalate):
+            dial = next(iter(request.dials), "escalate")
+            what = "scale 'auto'" if request.scale == "auto" else f"'{dial}'"
             raise ConfigError(
-                "scale 'auto' needs a resolution selector, and this wrapper has none; use 'full' or a number "
-                f"above 0 and up to {MAX_SCALE}, or train one with `dld distill` and give it as selector="
+                f"{what} needs a resolution selector, and this wrapper has none; use scale 'full' or a number "
+                f"above 0 and up to {MAX_SCALE}, or train a selector with `dld distill` and give it as selector="
             )
         return request
 

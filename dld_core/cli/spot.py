@@ -25,14 +25,33 @@ def spot(
         str | None,
         typer.Option(
             help="full, a fraction of it such as 0.5, or auto (a selector chooses).",
-            show_default="full",
+            show_default="auto with a selector, else full",
             rich_help_panel=_HOW,
         ),
     ] = None,
     budget: Annotated[
         float | None,
-        typer.Option(help="GFLOPs to spend per image; needs a selector.", rich_help_panel=_HOW),
+        typer.Option(help="The most GFLOPs to spend on an image, under auto.", rich_help_panel=_HOW),
     ] = None,
+    gamma: Annotated[
+        float | None,
+        typer.Option(
+            help="Words you would lose to save the whole cost of an image: 0 is for accuracy alone.",
+            show_default="0.3",
+            rich_help_panel=_HOW,
+        ),
+    ] = None,
+    max_latency_ms: Annotated[
+        float | None,
+        typer.Option(help="The most milliseconds to spend on an image, under auto.", rich_help_panel=_HOW),
+    ] = None,
+    escalate: Annotated[
+        bool,
+        typer.Option("--escalate", help="Read unsure pages again, larger, under auto.", rich_help_panel=_HOW),
+    ] = False,
+    selector: Annotated[
+        str, typer.Option(help="bundled, none, or a file of `dld distill`.", rich_help_panel=_HOW)
+    ] = "bundled",
     device: Annotated[str, typer.Option(help="auto, cpu, cuda:0 or mps.", rich_help_panel=_HOW)] = "auto",
     threads: Annotated[
         int | None, typer.Option(min=1, help="CPU threads to compute with.", rich_help_panel=_HOW)
@@ -77,8 +96,10 @@ def spot(
     from dld_core.cli import spotting
 
     job = spotting.Job.checked(
-        images, scale=scale, budget=budget, json=as_json, jsonl=as_jsonl, out=out, skip_existing=skip_existing
+        images, scale=scale, json=as_json, jsonl=as_jsonl, out=out, skip_existing=skip_existing
     )
-    options = {} if max_pixels is None else {"max_pixels": max_pixels}
+    dials = {"budget": budget, "gamma": gamma, "max_latency_ms": max_latency_ms, "max_pixels": max_pixels}
+    options = {name: value for name, value in dials.items() if value is not None}
+    options |= {"escalate": escalate, "selector": None if selector == "none" else selector}
     if spotting.run(job, backend, weights, device, threads, options) > 0:
         raise typer.Exit(3)

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from rich.progress import Progress
 
     from dld_core.types import Page
-    from dld_core.wrapper import DLDWrapper, Scale
+    from dld_core.request import Scale
+    from dld_core.wrapper import DLDWrapper
 
 Format = Literal["table", "object", "array", "lines"]
 
@@ -40,7 +41,7 @@ class Job:
     paths: list[Path]
     names: list[str]
     missing: list[str]
-    scale: Scale
+    scale: Scale | None
     format: Format
     out: Path | None
     skip_existing: bool
@@ -51,17 +52,12 @@ class Job:
         images: list[str],
         *,
         scale: str | None,
-        budget: float | None,
         json: bool,
         jsonl: bool,
         out: Path | None,
         skip_existing: bool,
     ) -> Self:
         """From the command line. Raises ConfigError for options that do not go together."""
-        if budget is not None:
-            raise ConfigError(
-                "--budget needs a resolution selector, and none is installed; use --scale 0.5 instead"
-            )
         if json and jsonl:
             raise ConfigError("--json and --jsonl exclude each other; give one of them")
         if skip_existing and out is None:
@@ -78,11 +74,9 @@ class Job:
         return [(path, name) for path, name in pairs if not (self.out / f"{name}.json").exists()]
 
 
-def _scale(text: str | None) -> Scale:
-    if text is None or text == "full":
-        return "full"
-    if text == "auto":
-        return "auto"
+def _scale(text: str | None) -> Scale | None:
+    if text is None or text == "full" or text == "auto":
+        return text  # type: ignore[return-value]
     try:
         return float(text)
     except ValueError:
