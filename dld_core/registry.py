@@ -138,8 +138,7 @@ class Group(Generic[T]):
         try:
             self.find(entry.name)
             if load or entry in self._checked or entry.loaded is not None:
-                self._load(entry)
-                return "usable", ""
+                return _loaded_state(self._load(entry))
         except MissingExtraError as error:
             return "missing-extra", str(error)
         except DLDError as error:
@@ -183,6 +182,15 @@ def _misfit(part: Any, wanted: type[Any]) -> str | None:
     if unwritten:
         return f"the class {part.__name__} leaves abstract methods unwritten: {', '.join(unwritten)}"
     return None
+
+
+def _loaded_state(part: Any) -> tuple[Status, str]:
+    """What an imported part says of itself: `missing()`, if it has it, names what this machine lacks.
+
+    For parts whose engine is imported when one is made, or is a program: the import alone proves nothing.
+    """
+    lacking = part.missing() if hasattr(part, "missing") else None
+    return ("missing-extra", str(lacking)) if lacking else ("usable", "")
 
 
 def _static_state(entry: Entry) -> tuple[Status, str]:

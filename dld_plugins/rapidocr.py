@@ -1,0 +1,260 @@
+"""RapidOCR (PP-OCR on onnxruntime) as a spotter, read at exactly the size that it is given.
+
+Left to itself RapidOCR enlarges every image to a short side of 736 pixels, shrinks long ones to 2000 and pads
+flat ones, which undoes any choice of resolution. All of that is off here; only the rounding of both sides to
+multiples of 32, which the network needs, stays. The models are those inside the wheel, or a folder of yours;
+they are given by path, so nothing is ever downloaded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+from torch import Tensor
+
+from dld_core.config import PartConfig
+from dld_core.errors import MissingExtraError, WeightsError
+from dld_core.interfaces import Spotter
+from dld_core.types import Word
+from dld_plugins import engine
+from dld_plugins.onnx_cost import AreaCost, flops
+
+_EXTRA = "rapidocr"
+_NEVER = 2**30  # pixels: longer than any image, so that the detector's own limit never acts
+_STRIDE = 32
+_READER_INPUT = (1, 3, 48, 320)  # the engine pads every line to this width, or to its longest line
+_TURNER_INPUT = (1, 3, 48, 192)
+
+
+class RapidOCRConfig(PartConfig):
+    """Options of the RapidOCR spotter.
+
+    Attributes:
+        threads: CPU threads of onnxruntime; as many as torch uses when left out.
+        min_score: lines read with less confidence are left out.
+        pixel_threshold: the probability from which a pixel counts as text.
+        box_threshold: the mean probability from which a region counts as text.
+        unclip_ratio: how far regions grow beyond what was detected.
+        turn: whether lines that stand on their head are found and turned.
+        reference_short_side: the short side in pixels that "full" stands for; the engine's own is 736.
+    """
+
+    threads: int | None = Field(None, ge=1)
+    min_score: float = Field(0.5, ge=0, le=1)
+    pixel_threshold: float = Field(0.3, gt=0, lt=1)
+    box_threshold: float = Field(0.5, ge=0, le=1)
+    unclip_ratio: float = Field(1.6, gt=0)
+    turn: bool = True
+    reference_short_side: int = Field(736, ge=_STRIDE)
+
+
+@dataclass(frozen=True, slots=True)
+class ModelFiles:
+    """The ONNX files of detector, recogniser (with its characters inside) and line classifier."""
+
+    detector: Path
+    reader: Path
+    turner: Path
+
+    @classmethod
+    def find(cls, folder: Path) -> ModelFiles:
+        """Those of a folder, by `det`, `rec` and `cls` in their names; the wheel's classifier if it has none.
+
+        Raises:
+            WeightsError: there is no detector or recogniser, or there are several.
+        """
+        found = [_one(folder, part) for part in ("det", "rec")]
+        turners = sorted(folder.glob("*cls*.onnx")) or sorted(_wheel_folder().glob("*cls*.onnx"))
+        return cls(found[0], found[1], turners[0] if turners else folder / "cls.onnx")
+
+
+def _one(folder: Path, part: str) -> Path:
+    files = sorted(folder.glob(f"*{part}*.onnx"))
+    if len(files) != 1:
+        told = ", ".join(file.name for file in files) or "none"
+        raise WeightsError(
+            f"the folder {folder} must hold one ONNX file with '{part}' in its name, and holds {told}; "
+            "give weights= a folder with one detector (*det*.onnx) and one recogniser (*rec*.onnx)"
+        )
+    return files[0]
+
+
+def _wheel_folder() -> Path:
+    return Path(engine.require("rapidocr", _EXTRA).__file__).parent / "models"
+
+
+class RapidOCRSpotter(Spotter):
+    """Reads words with RapidOCR. Predict-only.
+
+    Not declared thread-safe: the engine keeps its preprocessing on itself between steps. Callers take turns.
+    """
+
+    config_type = RapidOCRConfig
+    size_divisor = _STRIDE
+    thread_safe = False
+
+    def __init__(self, config: RapidOCRConfig, files: ModelFiles, device: str = "cpu") -> None:
+        self.config = config
+        self.files = files
+        self.reference_short_side = config.reference_short_side
+        self.device = device if device.startswith("cuda") and _has_cuda() else "cpu"
+        self._engine = _build(config, files, self.device)
+        self.charset = _characters(self._engine)
+        self._readable = frozenset(self.charset)
+
+    @classmethod
+    def missing(cls) -> str | None:
+        """What it needs and is not installed, with the install line."""
+        return engine.absent(("rapidocr", "onnxruntime"), _EXTRA)
+
+    @classmethod
+    def create(
+        cls, weights: str | Path | None = "bundled", device: str = "cpu", **options: Any
+    ) -> RapidOCRSpotter:
+        """Load the models.
+
+        Args:
+            weights: "bundled" or None for those inside the wheel, or a folder with `*det*.onnx`,
+                `*rec*.onnx` and, if wanted, `*cls*.onnx`, as RapidOCR publishes them.
+            device: "cuda:N" where onnxruntime was built for it, else the CPU is used (see `device`).
+
+        Raises:
+            MissingExtraError: rapidocr or onnxruntime is not installed.
+        """
+        config = RapidOCRConfig.parse(options, where="backend rapidocr")
+        lacking = cls.missing()
+        if lacking:
+            raise MissingExtraError(lacking)
+        folder = _wheel_folder() if weights in (None, "bundled") else Path(str(weights))
+        return cls(config, ModelFiles.find(folder), device)
+
+    def predict(self, images: Sequence[Tensor]) -> list[list[Word]]:
+        """Read image by image, each at the size that it has."""
+        return [[] if engine.too_small(image) else self._read(image) for image in images]
+
+    def _read(self, image: Tensor) -> list[Word]:
+        pixels = engine.to_rgb(image)
+        found = self._engine(np.ascontiguousarray(pixels[:, :, ::-1]))  # arrays are BGR to RapidOCR
+        return list(words_of(found, pixels.shape[1], pixels.shape[0], self._readable))
+
+    def flops(self, height: int, width: int, words: int = 0) -> float:
+        """FLOPs of the ONNX graphs: the detector, and for each word the recogniser at its usual width.
+
+        The engine reads lines, so a line of several words costs less than this, one longer than 320 pixels
+        at a height of 48 more.
+        """
+        sides = (max(1, round(side / _STRIDE)) * _STRIDE for side in (height, width))
+        return float(self._detector_cost.at(*sides) + words * self._word_cost)
+
+    @cached_property
+    def _detector_cost(self) -> AreaCost:
+        return AreaCost(self.files.detector, _STRIDE)
+
+    @cached_property
+    def _word_cost(self) -> int:
+        turning = flops(self.files.turner, [_TURNER_INPUT])[0] if self.config.turn else 0
+        return flops(self.files.reader, [_READER_INPUT])[0] + turning
+
+
+def _build(config: RapidOCRConfig, files: ModelFiles, device: str) -> Any:
+    import torch
+
+    params = {
+        "Global.log_level": "critical",  # it logs a warning for every image without words
+        "Global.use_cls": config.turn,
+        "Global.text_score": config.min_score,
+        "Global.return_word_box": True,
+        "Global.use_preprocess_img": False,
+        "Global.use_vertical_padding": False,
+        "Det.limit_type": "max",
+        "Det.limit_side_len": _NEVER,
+        "Det.thresh": config.pixel_threshold,
+        "Det.box_thresh": config.box_threshold,
+        "Det.unclip_ratio": config.unclip_ratio,
+        "Det.model_path": str(files.detector),
+        "Rec.model_path": str(files.reader),
+        "Cls.model_path": str(files.turner),
+        "EngineConfig.onnxruntime.intra_op_num_threads": config.threads or torch.get_num_threads(),
+        "EngineConfig.onnxruntime.use_cuda": device.startswith("cuda"),
+        "EngineConfig.onnxruntime.cuda_ep_cfg.device_id": int(device.partition(":")[2] or 0),
+    }
+    try:
+        made = engine.require("rapidocr", _EXTRA).RapidOCR(params=params)
+        made(np.full((64, 64, 3), 255, np.uint8))  # loads the detector now, so that a bad file is told now
+        made(np.full((48, 96, 3), 255, np.uint8), use_det=False)
+    except Exception as error:
+        raise WeightsError(
+            f"RapidOCR cannot be built from {files.detector.parent}: {error}; "
+            "give weights= a folder of ONNX models that RapidOCR publishes"
+        ) from error
+    made.use_det = True  # the engine keeps what a call asks for
+    return made
+
+
+def _has_cuda() -> bool:
+    return "CUDAExecutionProvider" in engine.require("onnxruntime", _EXTRA).get_available_providers()
+
+
+def _characters(made: Any) -> str:
+    """What the recogniser can answer, in the order of its outputs, without blank and space."""
+    return "".join(
+        dict.fromkeys(c for c in made.text_rec.postprocess_op.character if len(c) == 1 and c != " ")
+    )
+
+
+def words_of(found: Any, width: int, height: int, charset: Collection[str]) -> Iterator[Word]:
+    """The words of what RapidOCR answered for one image.
+
+    Every word has the score of its line: what RapidOCR 3.10 gives beside a word is the confidence of some
+    single character of the line.
+    """
+    lines = [getattr(found, name, None) for name in ("boxes", "txts", "scores")]
+    if any(line is None for line in lines):
+        return
+    cut = _Cut(getattr(found, "word_results", None))
+    for quad, text, score in zip(*lines, strict=False):
+        if not isinstance(text, str) or np.shape(quad) != (4, 2):
+            continue
+        for piece, points in cut.words(text, quad):
+            word = engine.word(piece, score, points, width, height, charset)
+            if word is not None:
+                yield word
+
+
+class _Cut:
+    """RapidOCR's own cuts of lines into words, taken line by line.
+
+    It leaves lines without cuts out, so cuts and lines are matched by their letters.
+    """
+
+    def __init__(self, results: Any) -> None:
+        self._results = list(results) if isinstance(results, list | tuple) else []
+
+    def words(self, text: str, quad: NDArray[Any]) -> Iterator[tuple[str, Any]]:
+        """Words and their points. Where the engine cut none, the line is cut in proportion."""
+        letters = "".join(text.split())
+        for place, pieces in enumerate(self._results):
+            if pieces and "".join(str(piece[0]) for piece in pieces) == letters:
+                del self._results[: place + 1]
+                yield from _joined(text, pieces)
+                return
+        yield from engine.split_line(text, quad)
+
+
+def _joined(text: str, pieces: Sequence[Any]) -> Iterator[tuple[str, Any]]:
+    """Pieces as they are; single characters, which is how lines with Chinese come, joined between blanks."""
+    if any(len(piece[0]) > 1 for piece in pieces) or len(pieces) == 1:
+        yield from ((piece[0], piece[2]) for piece in pieces)
+        return
+    start = 0
+    for word in text.split():
+        boxes = [np.asarray(piece[2], dtype=np.float64) for piece in pieces[start : start + len(word)]]
+        start += len(word)
+        yield word, np.array([boxes[0][0], boxes[-1][1], boxes[-1][2], boxes[0][3]])
