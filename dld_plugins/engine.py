@@ -45,7 +45,8 @@ def require(module: str, extra: str) -> Any:
 def absent(modules: Sequence[str], extra: str) -> str | None:
     """The sentence for those of `modules` that cannot be imported; None where all can (none is imported)."""
     lacking = [name for name in modules if not _is_there(name)]
-    return f"{', '.join(lacking)} not installed; {install_line(extra)}" if lacking else None
+    verb = "is" if len(lacking) == 1 else "are"
+    return f"{' and '.join(lacking)} {verb} not installed; {install_line(extra)}" if lacking else None
 
 
 def _is_there(module: str) -> bool:
