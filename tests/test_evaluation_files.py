@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import math
 import random
 import zipfile
 from pathlib import Path
@@ -14,7 +15,8 @@ import pytest
 from dld_core.errors import DataError
 from dld_core.evaluation import align, archive, read_ground_truth, read_predictions
 from dld_core.evaluation.archive import image_name
-from dld_core.evaluation.numbers import parse_numbers
+from dld_core.evaluation.fields import Fields
+from dld_core.evaluation.numbers import whole_numbers
 
 QUAD = "10,20,110,20,110,50,10,50"
 
@@ -236,14 +238,34 @@ def test_names_are_aligned_by_number_where_they_differ(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["1,2,3,", "-5,0,12345,-0", "007,8", "1.5,2,-3e2", "12345678901234567890,1", " 4 ,5", "+3,4"]
+    "text", ["1,2,3", "-5,0,12345,-0", "007,8", "1.5,2,-3e2", "12345678901234567890,1", " 4 ,5\t", "+3,.5,6."]
 )
 def test_numbers_are_read_as_python_reads_them(text: str) -> None:
-    assert parse_numbers(text).tolist() == [float(part) for part in text.rstrip(",").split(",")]
+    fields = Fields.of(f"{text}\n".encode())
+    assert fields.numbers(np.arange(len(fields.begins))).tolist() == [float(part) for part in text.split(",")]
+    assert fields.all_numbers(np.array([0]))
 
 
-def test_no_numbers() -> None:
-    assert parse_numbers("").tolist() == []
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("0", 0),
+        ("-7", -7),
+        ("12345678", 12345678),
+        ("-12345678", -12345678),
+        ("00000042", 42),
+        *(
+            (odd, None)
+            for odd in ["", "-", "--1", "1-", "+1", " 1", "1.", "1/", "1:", "a", "123456789", "\u0661"]
+        ),
+    ],
+)
+def test_the_quick_look_reads_plain_whole_numbers_and_nothing_else(field: str, value: float | None) -> None:
+    # Digits all round, which must not get in.
+    text = f"99999999,{field},99999999\n".encode()
+    end = len(text) - len(",99999999\n")
+    (read,) = whole_numbers(text, np.array([9]), np.array([end])).tolist()
+    assert (None if math.isnan(read) else read) == value
 
 
 def test_ground_truth_in_another_format(tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, TypeVar
@@ -137,7 +137,7 @@ class _Part(NamedTuple):
 class _Task:
     """The ground truth and the rules that everything is scored by."""
 
-    truth: dict[str, ImageWords]
+    truth: Mapping[str, ImageWords]
     protocol: Protocol
     lexicons: Lexicons | None
     rule: LexiconRule

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import os
 import re
 from collections.abc import Iterator
@@ -13,17 +14,26 @@ from dld_core.evaluation.unpacking import FAULTS, Archive
 
 # One image's words take some kilobytes; anything this large is another kind of file.
 LARGEST_FILE = 32 * 1024 * 1024
+_NUMBERS = re.compile("([0-9]+)")
 _PREFIX = re.compile(r"^(?:(?:poly|gt|res|pred|voc|new)_)+")
-_BOM = "\ufeff"
 
 
 @dataclass(slots=True)
 class TextFile:
-    """One file: the image it speaks of, the path to show in messages, and what it says."""
+    """One file: the image it speaks of, the path to show in messages, and what it says.
+
+    Attributes:
+        data: UTF-8 without BOM and zero bytes, lines ended by newlines alone.
+    """
 
     image: str
     path: str
-    text: str
+    data: bytes
+
+    @property
+    def text(self) -> str:
+        """What the file says."""
+        return self.data.decode()
 
 
 @dataclass(slots=True)
@@ -70,8 +80,10 @@ def read_texts(source: str | Path, what: str, problems: Problems) -> list[TextFi
         raise DataError(f"the {what} {path} does not exist; give a folder or a zip of .txt files")
     entries = _folder(path, problems) if path.is_dir() else _zip(path, what, problems)
     files: dict[str, TextFile] = {}
-    for name, shown, data in sorted(entries, key=lambda entry: natural(entry[0])):
-        text = _decode(data, shown, problems)
+    found = sorted(entries, key=lambda entry: natural(entry[0]))
+    sound = _is_sound(b"\n".join(data for _, _, data in found))
+    for name, shown, data in found:
+        text = _plain(data) if sound else _checked(data, shown, problems)
         image = image_name(name)
         if image in files:
             problems.add(
@@ -94,12 +106,14 @@ def read_text(path: Path, problems: Problems) -> str:
     if data is None:
         problems.add(str(path), None, _too_large(size))
         return ""
-    return _decode(data, str(path), problems) or ""
+    return (_checked(data, str(path), problems) or b"").decode()
 
 
-def natural(name: str) -> list[tuple[int, str]]:
-    """A sorting key that puts img_2 before img_10."""
-    return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"([0-9]+)", name)]
+def natural(name: str) -> list[str | int]:
+    """A sorting key that puts img_2 before img_10: text and numbers in turn."""
+    parts: list[str | int] = [*_NUMBERS.split(name)]
+    parts[1::2] = map(int, parts[1::2])
+    return parts
 
 
 def _folder(path: Path, problems: Problems) -> Iterator[tuple[str, str, bytes]]:
@@ -146,17 +160,29 @@ def _too_large(size: int) -> str:
     )
 
 
-def _decode(data: bytes, shown: str, problems: Problems) -> str | None:
-    """UTF-8 with or without BOM; None (and a problem) where the bytes are no text."""
+def _is_sound(data: bytes) -> bool:
+    """Whether bytes are UTF-8 text: the quick look at many files at once."""
     try:
-        text = data.decode("utf-8").removeprefix(_BOM)
+        return "\0" not in data.decode()
+    except UnicodeDecodeError:
+        return False
+
+
+def _plain(data: bytes) -> bytes:
+    """A file's text without what programs put around it: the BOM, and returns at the ends of lines."""
+    return data.removeprefix(codecs.BOM_UTF8).replace(b"\r", b"")
+
+
+def _checked(data: bytes, shown: str, problems: Problems) -> bytes | None:
+    """A file's plain text; None (and a problem) where it holds none."""
+    try:
+        data.decode()
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
         problems.add(shown, line, f"byte {data[error.start]:#04x} is not UTF-8; save the file as UTF-8 text")
         return None
-    if "\0" in text:
-        problems.add(
-            shown, text.count("\n", 0, text.index("\0")) + 1, "holds zero bytes: this is a binary file"
-        )
+    if b"\0" in data:
+        line = data.count(b"\n", 0, data.index(b"\0")) + 1
+        problems.add(shown, line, "holds zero bytes: this is a binary file")
         return None
-    return text
+    return _plain(data)

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 
 from dld_core.errors import DataError
-from dld_core.evaluation.archive import Problems, TextFile, read_texts
-from dld_core.evaluation.lines import Layout, LineFormat, Row, Sheet, rows_of
+from dld_core.evaluation.archive import Problems, read_texts
+from dld_core.evaluation.lines import Layout, read_lines
+from dld_core.evaluation.table import WordTable
 from dld_core.evaluation.words import ImageWords
 
 
 def read_ground_truth(
     source: str | Path, layout: Layout = "auto", annotations: str | None = None
-) -> dict[str, ImageWords]:
+) -> WordTable:
     """Annotations by image name.
 
     Args:
@@ -28,9 +30,9 @@ def read_ground_truth(
     path = Path(source)
     if annotations is None and path.is_file() and path.suffix.lower() != ".zip":
         annotations = "auto"
-    return (
-        _read(path, "ground truth", layout, False) if annotations is None else _of_format(path, annotations)
-    )
+    if annotations is None:
+        return _read(path, "ground truth", layout, False)
+    return WordTable.of(_of_format(path, annotations))
 
 
 def _of_format(path: Path, annotations: str) -> dict[str, ImageWords]:
@@ -49,9 +51,7 @@ def _of_format(path: Path, annotations: str) -> dict[str, ImageWords]:
     return found
 
 
-def read_predictions(
-    source: str | Path, layout: Layout = "auto", scored: bool = False
-) -> dict[str, ImageWords]:
+def read_predictions(source: str | Path, layout: Layout = "auto", scored: bool = False) -> WordTable:
     """Predictions by image name from `res_img_N.txt` or `img_N.txt`; `scored` where lines hold a confidence.
 
     Raises:
@@ -60,21 +60,16 @@ def read_predictions(
     return _read(source, "predictions", layout, scored)
 
 
-def _read(source: str | Path, what: str, layout: Layout, scored: bool) -> dict[str, ImageWords]:
+def _read(source: str | Path, what: str, layout: Layout, scored: bool) -> WordTable:
     problems = Problems()
-    files: list[tuple[TextFile, list[Row]]] = [
-        (file, rows_of(file.text)) for file in read_texts(source, what, problems)
-    ]
-    form = LineFormat.of([row for _, rows in files for row in rows], layout, scored)
-    sheet = Sheet(form, problems)
-    for file, rows in files:
-        sheet.add(file, rows)
-    words = sheet.words()
+    words = read_lines(read_texts(source, what, problems), layout, scored, problems)
     problems.raise_if_any()
     return words
 
 
-def align(ground_truth: dict[str, ImageWords], predictions: dict[str, ImageWords]) -> dict[str, ImageWords]:
+def align(
+    ground_truth: Mapping[str, ImageWords], predictions: Mapping[str, ImageWords]
+) -> Mapping[str, ImageWords]:
     """Predictions under the names of the ground truth.
 
     Names that agree are kept; where some do not, images are paired by the number at the end of their names
@@ -96,7 +91,7 @@ def align(ground_truth: dict[str, ImageWords], predictions: dict[str, ImageWords
     )
 
 
-def _by_number(names: dict[str, ImageWords]) -> dict[int, str] | None:
+def _by_number(names: Mapping[str, ImageWords]) -> dict[int, str] | None:
     found: dict[int, str] = {}
     for name in names:
         digits = re.search(r"([0-9]+)$", name)

@@ -18,26 +18,23 @@ from dld_core.evaluation.matching import Matching, match
 from dld_core.evaluation.overlap import Floats, Indices, Limits, Pairs, Regions, overlapping
 from dld_core.evaluation.protocol import Protocol
 from dld_core.evaluation.scores import EvaluationResult, Tally
+from dld_core.evaluation.table import WordTable
 from dld_core.evaluation.transcription import same_text, spotting_form
 from dld_core.evaluation.words import ImageWords
 
-_NOTHING = ImageWords.of([], [])
 
+class _Side:
+    """The words of one side and what they cover."""
 
-class _Stack:
-    """The words of many images end to end."""
-
-    def __init__(self, images: Sequence[ImageWords], whole_pixels: bool) -> None:
-        points = np.concatenate([image.points for image in images]) if images else np.zeros((0, 2))
-        counts = np.concatenate([image.counts for image in images]) if images else np.zeros(0, np.int64)
-        self.regions = Regions.build(np.trunc(points) if whole_pixels else points, counts)
-        self.per_image = np.array([len(image) for image in images], np.int64)
-        self.image = np.repeat(np.arange(len(images)), self.per_image)
-        self.texts = [text for image in images for text in image.texts]
+    def __init__(self, words: WordTable, whole_pixels: bool) -> None:
+        self.words = words
+        self.regions = Regions.build(np.trunc(words.points) if whole_pixels else words.points, words.counts)
+        self._image = words.image
 
     def count(self, chosen: Indices, weights: Floats | None = None) -> Floats:
         """How many of the chosen words each image has (or the sum of their weights)."""
-        return np.bincount(self.image[chosen], weights, minlength=len(self.per_image)).astype(np.float64)
+        counts = np.bincount(self._image[chosen], weights, minlength=len(self.words))
+        return counts.astype(np.float64)
 
 
 def evaluate(
@@ -59,20 +56,17 @@ def evaluate(
             f"predictions for {len(strangers)} images have no ground truth ({', '.join(strangers[:5])}); "
             "remove them or give the ground truth they belong to"
         )
-    names = tuple(ground_truth)
-    ordered = [predictions.get(name, _NOTHING).best_first() for name in names]
-    truth = _Stack([ground_truth[name] for name in names], rules.whole_pixels)
-    found = _Stack(ordered, rules.whole_pixels)
-    ignore = np.concatenate([np.zeros(0, bool), *(ground_truth[name].ignore for name in names)])
-    words = _spotting_words(truth.texts, ignore, rules)
+    truth = _Side(WordTable.of(ground_truth), rules.whole_pixels)
+    found = _Side(WordTable.of(predictions).under(truth.words.names), rules.whole_pixels)
+    ignore, texts = truth.words.ignore, truth.words.texts
+    words = _spotting_words(texts, ignore, rules)
     uncared = np.array([word is None for word in words], bool)
-    limits = Limits(truth.per_image, found.per_image, ~ignore, uncared, rules.iou, rules.overlap_limit)
-    pairs = overlapping(truth.regions, found.regions, limits)
-    scorer = _Scorer(truth, found, pairs, _scores(ordered), rules)
+    limits = Limits(truth.words.sizes, found.words.sizes, ~ignore, uncared, rules.iou, rules.overlap_limit)
+    scorer = _Scorer(truth, found, overlapping(truth.regions, found.regions, limits), rules)
     return EvaluationResult(
-        names=names,
+        names=truth.words.names,
         protocol=rules,
-        plain=scorer.tally(ignore, truth.texts, lambda a, b: same_text(a, b, rules.special_characters)),
+        plain=scorer.tally(ignore, texts, lambda a, b: same_text(a, b, rules.special_characters)),
         spotting=scorer.tally(uncared, [word or "" for word in words], lambda a, b: a.upper() == b.upper()),
         notes=_notes(truth.regions, found.regions),
     )
@@ -90,20 +84,19 @@ def _spotting_words(texts: Sequence[str], ignore: NDArray[np.bool_], rules: Prot
 class _Scorer:
     """What both sets of rules share: the words, the detections and how they overlap."""
 
-    truth: _Stack
-    found: _Stack
+    truth: _Side
+    found: _Side
     pairs: Pairs
-    scores: Floats | None
     rules: Protocol
 
     def tally(
         self, dont_care: NDArray[np.bool_], words: Sequence[str], same: Callable[[str, str], bool]
     ) -> Tally:
         """Match, compare the texts of matched pairs (the truth's being `words`), and count per image."""
-        total = len(self.found.texts)
-        matching = match(self.pairs, dont_care, total, self.rules.iou, self.rules.overlap_limit)
+        read = self.found.words.texts
+        matching = match(self.pairs, dont_care, len(read), self.rules.iou, self.rules.overlap_limit)
         indices = zip(matching.truth.tolist(), matching.found.tolist(), strict=True)
-        texts = [(words[t], self.found.texts[f]) for t, f in indices]
+        texts = [(words[t], read[f]) for t, f in indices]
         # Equal texts, most of them, need no closer look.
         correct = np.array([a == b or same(a, b) for a, b in texts], bool)
         count = self.truth.count
@@ -116,7 +109,7 @@ class _Scorer:
             similarity=count(
                 matching.truth, np.array([1.0 if a == b else similarity(a, b) for a, b in texts], float)
             ),
-            average_precision=_average_precision(matching, correct, self.scores),
+            average_precision=_average_precision(matching, correct, self.found.words.scores),
         )
 
 
@@ -128,17 +121,9 @@ def similarity(truth: str, read: str) -> float:
     return 1.0 - float(editdistance.eval(a, b)) / max(len(a), len(b), 1)
 
 
-def _scores(images: Sequence[ImageWords]) -> Floats | None:
-    """Every detection's score, or None where some have none."""
-    known = [image.scores for image in images if len(image)]
-    if not known or any(scores is None for scores in known):
-        return None
-    return np.concatenate([scores for scores in known if scores is not None])
-
-
 def _average_precision(matching: Matching, correct: NDArray[np.bool_], scores: Floats | None) -> float | None:
     """Mean over the words that count of the precision at each correct detection, by falling score."""
-    if scores is None:
+    if scores is None or not len(scores) or np.isnan(scores).any():
         return None
     hit = np.zeros(len(scores), bool)
     hit[matching.found[correct]] = True
