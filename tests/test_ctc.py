@@ -6,11 +6,15 @@ import itertools
 import math
 from collections import defaultdict
 
+import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
-from dld_backends.recognition.ctc import CTCDecoder, alignment_log_prob, search_prefixes
+from dld_backends.recognition import prefix_search
+from dld_backends.recognition.ctc import CTCDecoder, alignment_log_prob
+from dld_backends.recognition.prefix_search import Texts, best_texts, search_prefixes
 from dld_core.charset import PRINTABLE_ASCII, Charset
 from dld_core.testing import SequenceDecoderContract
 
@@ -50,6 +54,16 @@ def _every_text(log_probs: Tensor) -> dict[Text, float]:
     for path in itertools.product(range(tokens), repeat=columns):
         total[_collapse(path)] += math.exp(sum(float(log_probs[t, c]) for t, c in enumerate(path)))
     return total
+
+
+def _found(beam: Texts, row: int) -> list[Text]:
+    """The texts of one word, best first, fillers left out."""
+    rows = zip(beam.tokens[row].tolist(), beam.lengths[row].tolist(), beam.log_probs[row], strict=True)
+    return [tuple(tokens[:length]) for tokens, length, score in rows if score > -math.inf]
+
+
+def _probabilities(beam: Texts, row: int) -> list[float]:
+    return [math.exp(score) for score in beam.log_probs[row] if score > -math.inf]
 
 
 def _padded(texts: list[Text], length: int) -> Tensor:
@@ -111,18 +125,12 @@ def test_loss_is_the_mean_log_probability_per_character() -> None:
 @pytest.mark.parametrize(("columns", "tokens"), [(5, 3), (4, 4), (7, 2)])
 def test_a_wide_beam_finds_what_exhaustive_search_finds(seed: int, columns: int, tokens: int) -> None:
     log_probs = _columns(seed, columns=columns, tokens=tokens)
-    beam = search_prefixes(log_probs, 400)
+    beam = search_prefixes(log_probs.numpy(), 400)
     for row in range(len(log_probs)):
-        truth = _every_text(log_probs[row])
-        alive = beam.alive[row]
-        found = [
-            tuple(t[:n])
-            for t, n in zip(beam.tokens[row][alive].tolist(), beam.lengths[row][alive], strict=True)
-        ]
+        truth, found = _every_text(log_probs[row]), _found(beam, row)
         assert len(set(found)) == len(found)
         assert set(found) == set(truth)
-        wanted = torch.tensor([truth[text] for text in found]).double()
-        torch.testing.assert_close(beam.total[row][alive].exp(), wanted)
+        assert _probabilities(beam, row) == pytest.approx([truth[text] for text in found])
 
 
 @pytest.mark.parametrize("seed", SEEDS)
@@ -164,13 +172,50 @@ def _plain_search(log_probs: Tensor, width: int) -> dict[Text, float]:
 @pytest.mark.parametrize("width", [1, 2, 3, 5, 8])
 def test_the_batched_search_is_the_usual_one(width: int) -> None:
     log_probs = torch.cat([_columns(seed, columns=9, tokens=12, sharp=1 + seed / 3) for seed in SEEDS])
-    beam = search_prefixes(log_probs, width)
+    beam = search_prefixes(log_probs.numpy(), width)
     for row in range(len(log_probs)):
-        wanted = _plain_search(log_probs[row], width)
-        prefixes = zip(beam.tokens[row].tolist(), beam.lengths[row].tolist(), strict=True)
-        found = [tuple(tokens[:length]) for tokens, length in prefixes]
+        wanted, found = _plain_search(log_probs[row], width), _found(beam, row)
         assert set(found) == set(wanted)
-        assert beam.total[row].exp().tolist() == pytest.approx([wanted[text] for text in found])
+        assert _probabilities(beam, row) == pytest.approx([wanted[text] for text in found])
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_texts_are_scored_alike_with_torch_and_without(seed: int) -> None:
+    log_probs = _columns(seed, columns=9, tokens=6, sharp=4.0)
+    tokens = _padded([(), (1,), (1, 1), (2, 1, 2), (3, 3, 3, 3, 3), (3, 3, 3, 3, 3, 3)], 6).expand(4, -1, -1)
+    wanted = alignment_log_prob(log_probs, tokens)
+    found = torch.from_numpy(prefix_search.alignment_log_prob(log_probs.numpy(), tokens.numpy()))
+    assert found[:, -1].isinf().all(), "six equal characters need eleven columns"
+    torch.testing.assert_close(found, wanted)
+
+
+@pytest.mark.parametrize("sharp", [2.0, 6.0, 12.0])
+def test_sure_words_need_no_search(sharp: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    log_probs = torch.cat([_columns(seed, columns=7, tokens=4, sharp=sharp) for seed in SEEDS]).numpy()
+    sure = np.exp(log_probs.max(2).sum(1)) > 0.5
+    searched: list[int] = []
+
+    def spy(rows: NDArray[np.float64], width: int, count: int) -> Texts:
+        searched.append(len(rows))
+        return search_prefixes(rows, width, count)
+
+    monkeypatch.setattr(prefix_search, "search_prefixes", spy)
+    found = best_texts(log_probs, 1, 400)
+    assert searched == [int((~sure).sum())]
+    for row in range(len(log_probs)):
+        truth = _every_text(torch.from_numpy(log_probs[row]))
+        best = max(truth, key=lambda text: truth[text])
+        assert _found(found, row) == [best]
+        assert _probabilities(found, row) == pytest.approx([truth[best]])
+
+
+def test_many_columns_neither_overflow_nor_underflow() -> None:
+    log_probs = np.full((2, 800, 3), -np.log(3))  # 3 ** 800 alignments, each as probable
+    tokens = np.ones((2, 1, 190), np.int64)
+    found = prefix_search.alignment_log_prob(log_probs, tokens)
+    wanted = alignment_log_prob(torch.from_numpy(log_probs), torch.from_numpy(tokens))
+    torch.testing.assert_close(torch.from_numpy(found), wanted)
+    assert np.isfinite(best_texts(log_probs, 2, 3).log_probs).all()
 
 
 def _decoder_saying(columns: list[list[float]]) -> tuple[CTCDecoder, Tensor]:

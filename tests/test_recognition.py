@@ -10,7 +10,7 @@ import torch
 
 from dld_backends.recognition.attention import AttentionDecoder
 from dld_backends.recognition.branch import jitter_regions
-from dld_backends.recognition.roi_sampling import region_grid, sample_regions
+from dld_backends.recognition.roi_sampling import region_grids, sample_regions
 from dld_core.charset import Charset
 
 QUAD = np.array([[10, 10], [42, 10], [42, 18], [10, 18]], np.float32)
@@ -45,11 +45,28 @@ def test_curved_regions_follow_both_sides() -> None:
     angle = np.linspace(np.pi, 0, 7)
     arc = np.stack([np.cos(angle), -np.sin(angle)], 1)
     band = np.concatenate([50 + 40 * arc, (50 + 30 * arc)[::-1]]).astype(np.float32)
-    grid = region_grid(band, 8, 32)
+    grid = region_grids([band], 8, 32)[0]
     radius = np.linalg.norm(grid - 50, axis=-1)
     assert (np.diff(radius[:, 16]) < 0).all()
     assert radius[0].min() > 36
     assert radius[-1].max() < 34
+
+
+def test_regions_are_laid_out_alike_alone_and_together() -> None:
+    generator = np.random.default_rng(0)
+    polygons = [generator.uniform(0, 50, (n, 2)).astype(np.float32) for n in (4, 14, 3, 4, 7, 14, 5)]
+    polygons.append(np.repeat(QUAD[:1], 4, 0))  # no extent at all
+    together = region_grids(polygons, 8, 36)
+    for polygon, grid in zip(polygons, together, strict=True):
+        np.testing.assert_array_equal(region_grids([polygon], 8, 36)[0], grid)
+        split = (len(polygon) + 1) // 2
+        for row, side in ((-1, polygon[split:][::-1]), (0, polygon[:split])):
+            length = np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(side, axis=0), axis=1))])
+            at = (np.arange(36) + 0.5) / 36 * length[-1]
+            wanted = np.stack([np.interp(at, length, side[:, axis]) for axis in (0, 1)], 1)
+            fine = region_grids([polygon], 512, 36)[0]  # whose outer rows all but lie on the sides
+            np.testing.assert_allclose(fine[row], wanted, atol=0.1)
+    assert region_grids([], 8, 36).shape == (0, 8, 36, 2)
 
 
 def test_rows_follow_images_and_empty_images_add_none() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -129,7 +130,8 @@ class MaskRCNNSpotter(ReadingSpotter):
         self, maps: ReadingMaps, polygons: list[Points], scores: list[float], size: tuple[int, int]
     ) -> list[Word]:
         """Read along each polygon, then drop parts and doubles of surer words."""
-        words = read_words(self.reader, maps, polygons, scores, size, self.config.word_threshold)
+        read = partial(self.reader.read, maps)
+        words = read_words(read, polygons, scores, size, self.config.word_threshold)
         limit = self.config.fragment_threshold
         return [
             words[i] for i in without_fragments([w.array for w in words], [w.score for w in words], limit)

@@ -14,6 +14,7 @@ from dld_backends.recognition.encoder import SequenceEncoder, conv_norm_relu, se
 from dld_backends.recognition.maps import ReadingMaps
 from dld_backends.recognition.precision import full_precision
 from dld_backends.recognition.roi_sampling import sample_regions
+from dld_backends.recognition.words import certainty
 from dld_core.charset import Charset
 from dld_core.interfaces import SequenceDecoder
 from dld_core.types import Batch, RecognitionTrace
@@ -61,9 +62,7 @@ class RecognitionBranch(nn.Module):
         self.ctc_weight = ctc_weight
         self.ctc = nn.Linear(encoder.features, len(charset) + 1) if ctc_weight else None
 
-    def sample(
-        self, maps: ReadingMaps, regions: Sequence[Sequence[Tensor | NDArray[np.float32]]]
-    ) -> Tensor:
+    def sample(self, maps: ReadingMaps, regions: Sequence[Sequence[Tensor | NDArray[np.float32]]]) -> Tensor:
         """Rectified features [N, C, h, w] of every region, image by image."""
         features = sample_regions(self.smooth(maps.fine), regions, self.stride, self.roi_size)
         if maps.detail is None:
@@ -71,9 +70,7 @@ class RecognitionBranch(nn.Module):
         stride = self.stride * maps.fine.shape[-1] / maps.detail.shape[-1]
         return torch.cat([features, sample_regions(maps.detail, regions, stride, self.roi_size)], 1)
 
-    def trace(
-        self, maps: ReadingMaps, regions: Regions, texts: Sequence[Sequence[str]]
-    ) -> RecognitionTrace:
+    def trace(self, maps: ReadingMaps, regions: Regions, texts: Sequence[Sequence[str]]) -> RecognitionTrace:
         """Read ground-truth regions, teacher-forced: the maps of a batch, per image regions and texts."""
         features = self.sample(maps, regions)
         context = self.encoder(features)
@@ -109,16 +106,14 @@ class RecognitionBranch(nn.Module):
         return F.ctc_loss(log_probs, flat, columns, lengths, blank=0, zero_infinity=True)
 
     @torch.no_grad()
-    def read(self, maps: ReadingMaps, regions: Sequence[Sequence[NDArray[np.float32]]]) -> list[tuple[str, float]]:
-        """Best text and its probability for every region, in order."""
-        if not any(len(image) for image in regions):
+    def read(self, maps: ReadingMaps, polygons: Sequence[NDArray[np.float32]]) -> list[tuple[str, float]]:
+        """Best text and its certainty for every region of one image, in order; maps are a batch of one."""
+        if not len(polygons):
             return []
-        context = self.encoder(self.sample(maps, regions))
-        best = self.decoder.beam_search(context, 1)
+        best = self.decoder.beam_search(self.encoder(self.sample(maps, [polygons])), 1)
         texts = self.decoder.decode(best.tokens[:, 0])
-        # per-character geometric mean: a long word is not less certain for being long
-        scores = (best.log_probs[:, 0] / best.lengths[:, 0].clamp(min=1)).exp()
-        return list(zip(texts, scores.tolist(), strict=True))
+        sure = map(certainty, best.log_probs[:, 0].tolist(), best.lengths[:, 0].tolist())
+        return list(zip(texts, sure, strict=True))
 
 
 def readable_words(batch: Batch, charset: Charset, max_length: int) -> tuple[Regions, list[list[str]]]:

@@ -1,26 +1,22 @@
 """The CTC decoder: every column of the context says a character or nothing (Graves et al., ICML 2006).
 
 A text's probability is the sum over all its alignments to the columns, found by the forward algorithm.
-The search keeps the most probable prefixes, not alignments (prefix beam search, arXiv 1408.2873), and
-what it returns is scored again by the forward algorithm, so that both agree to the last digit.
+The search for the best texts stands in `prefix_search`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dld_backends.recognition.precision import full_precision
+from dld_backends.recognition.prefix_search import BLANK, best_texts
 from dld_core.charset import Charset
 from dld_core.interfaces import SequenceDecoder
 from dld_core.types import Hypotheses
-
-BLANK = 0
-"""The token of "nothing here". It never stands in a text, so it fills rows after their end as well."""
 
 
 class CTCDecoder(SequenceDecoder):
@@ -82,6 +78,11 @@ class CTCDecoder(SequenceDecoder):
         total = found.masked_fill(found == -torch.inf, 0.0).sum()
         return -total / (targets != self.pad_id).sum().clamp(min=1)
 
+    def counted_steps(self, logits: Tensor, targets: Tensor) -> Tensor:
+        """Every column says something, if only that nothing is there: all True [N, T]."""
+        del targets
+        return torch.ones(logits.shape[:2], dtype=torch.bool, device=logits.device)
+
     def log_prob(self, context: Tensor, tokens: Tensor) -> Tensor:
         """Log of the sum over all alignments: [N, L] -> [N], [N, k, L] -> [N, k].
 
@@ -94,19 +95,14 @@ class CTCDecoder(SequenceDecoder):
 
     @torch.no_grad()
     def beam_search(self, context: Tensor, k: int = 3) -> Hypotheses:
-        """The k best texts of each word, by their whole probability.
+        """The k best texts of each word, by their whole probability (see `prefix_search`).
 
-        Loops over columns alone: words and prefixes advance together.
+        Words and prefixes advance together, on the CPU: what one column needs is too little for a GPU.
         """
-        with full_precision(context.device):
-            log_probs = self._scores(context).log_softmax(-1)
-            # twice as many are scored again as are asked for: the exact score may change their order
-            beam = search_prefixes(log_probs, max(k, self.beam_width)).best(2 * k)
-            scores = alignment_log_prob(log_probs, beam.tokens).masked_fill(~beam.alive, -torch.inf)
-        missing = max(k - scores.shape[1], 0)
-        scores, order = F.pad(scores, (0, missing), value=-torch.inf).sort(1, descending=True)
-        order = order[:, :k].clamp(max=beam.tokens.shape[1] - 1)
-        return Hypotheses(_rows(beam.tokens, order), beam.lengths.gather(1, order), scores[:, :k])
+        log_probs = self._scores(context).log_softmax(-1)
+        found = best_texts(log_probs.cpu().numpy(), k, self.beam_width)
+        tokens, lengths, scores = (torch.from_numpy(values).to(context.device) for values in found)
+        return Hypotheses(tokens, lengths, scores.to(log_probs.dtype))
 
 
 def alignment_log_prob(log_probs: Tensor, tokens: Tensor) -> Tensor:
@@ -138,115 +134,3 @@ def alignment_log_prob(log_probs: Tensor, tokens: Tensor) -> Tensor:
         zero_infinity=True,
     )
     return (-loss).masked_fill(lengths + repeats > columns, -torch.inf).reshape(count, k)
-
-
-class Prefixes(NamedTuple):
-    """W prefixes for each of N words, best first.
-
-    Attributes:
-        tokens: [N, W, L] int64, zeros after the end; a search gives L = T + 1.
-        lengths: [N, W] int64.
-        last: [N, W] int64, the last token; 0 for the empty prefix.
-        blank: [N, W] log-probability of its alignments that end in a blank.
-        symbol: [N, W] of those that end in its last character.
-    """
-
-    tokens: Tensor
-    lengths: Tensor
-    last: Tensor
-    blank: Tensor
-    symbol: Tensor
-
-    @property
-    def total(self) -> Tensor:
-        """Log-probability of all alignments [N, W]."""
-        return torch.logaddexp(self.blank, self.symbol)
-
-    @property
-    def alive(self) -> Tensor:
-        """Whether the prefix exists [N, W]; the beam holds fillers while there are fewer than W."""
-        return self.total > -torch.inf
-
-    def best(self, count: int) -> Prefixes:
-        """The first `count`, and no more room for tokens than they need (at least 1)."""
-        kept = Prefixes(*(values[:, :count] for values in self))
-        longest = int(kept.lengths.max()) if len(kept.lengths) else 0
-        return kept._replace(tokens=kept.tokens[:, :, : max(longest, 1)])
-
-
-def search_prefixes(log_probs: Tensor, width: int) -> Prefixes:
-    """The (up to) `width` most probable texts of log_probs [N, T, V], each once, by prefix beam search.
-
-    Exact as long as no more than `width` prefixes exist; otherwise those dropped on the way take their
-    later alignments with them.
-    """
-    count, columns, vocabulary = log_probs.shape
-    # A prefix keeps at most `width` of its extensions. Up to `width` more may drop out of the running: the
-    # repeated character, and those that are prefixes of the beam already.
-    options = min(vocabulary - 1, 2 * width)
-    best, ids = log_probs[:, :, 1:].topk(options, -1)
-    empty = torch.zeros((count, 1), dtype=torch.int64, device=log_probs.device)
-    sure = log_probs.new_zeros((count, 1))
-    beam = Prefixes(empty.unsqueeze(2), empty, empty, sure, sure - torch.inf)
-    for column in range(columns):
-        beam = _advance(beam, log_probs[:, column], best[:, column], ids[:, column] + 1, width)
-    return beam
-
-
-def _advance(beam: Prefixes, column: Tensor, best: Tensor, ids: Tensor, width: int) -> Prefixes:
-    """One column further: log-probabilities [N, V] of all tokens, and [N, M] of the candidates `ids`."""
-    child = _children(beam)
-    own = column.gather(1, beam.last)
-    stay_blank = beam.total + column[:, BLANK, None]
-    stay_symbol = torch.logaddexp(beam.symbol + own, _from_parent(beam, own, child))
-    grow = best.unsqueeze(1) + _before(beam, ids.unsqueeze(1).expand(-1, beam.last.shape[1], -1))
-    # an extension that is a prefix of the beam already has been added to that one
-    known = (child.unsqueeze(3) & (beam.last[:, None, :, None] == ids[:, None, None, :])).any(2)
-    grow = grow.masked_fill(known, -torch.inf)
-    scores = torch.cat([torch.logaddexp(stay_blank, stay_symbol).unsqueeze(2), grow], 2)
-    return _select(beam, scores, ids, stay_blank, stay_symbol, width)
-
-
-def _children(beam: Prefixes) -> Tensor:
-    """[N, W, W]: whether prefix b (last index) is prefix a and one character more."""
-    stems = beam.tokens.scatter(2, (beam.lengths - 1).clamp(min=0).unsqueeze(2), BLANK)
-    same = (beam.tokens.unsqueeze(2) == stems.unsqueeze(1)).all(3)
-    alive = beam.alive
-    return same & alive.unsqueeze(2) & (alive & (beam.lengths > 0)).unsqueeze(1)
-
-
-def _before(beam: Prefixes, tokens: Tensor) -> Tensor:
-    """Log-probability [N, W, M] of what may precede a token [N, W, M]: a repeated one needs a blank."""
-    repeated = tokens == beam.last.unsqueeze(2)
-    return torch.where(repeated, beam.blank.unsqueeze(2), beam.total.unsqueeze(2))
-
-
-def _from_parent(beam: Prefixes, own: Tensor, child: Tensor) -> Tensor:
-    """What each prefix [N, W] gains from its parent in the beam, extended by its last character."""
-    lasts = beam.last.unsqueeze(1).expand(-1, beam.last.shape[1], -1)
-    gained = (_before(beam, lasts) + own.unsqueeze(1)).masked_fill(~child, -torch.inf)
-    return gained.amax(1)  # at most one prefix is the parent
-
-
-def _select(
-    beam: Prefixes, scores: Tensor, ids: Tensor, stay_blank: Tensor, stay_symbol: Tensor, width: int
-) -> Prefixes:
-    """The best `width` of scores [N, W, 1 + M]: each prefix as it is, then its extensions by `ids`."""
-    options = scores.shape[2]
-    top, flat = scores.flatten(1).topk(min(width, scores.shape[1] * options), 1)
-    parent, choice = flat // options, flat % options
-    stays = choice == 0
-    token = ids.gather(1, (choice - 1).clamp(min=0))
-    tokens, lengths = F.pad(_rows(beam.tokens, parent), (0, 1)), beam.lengths.gather(1, parent)
-    return Prefixes(
-        tokens.scatter(2, lengths.unsqueeze(2), token.masked_fill(stays, BLANK).unsqueeze(2)),
-        lengths + ~stays,
-        torch.where(stays, beam.last.gather(1, parent), token),
-        stay_blank.gather(1, parent).masked_fill(~stays, -torch.inf),
-        torch.where(stays, stay_symbol.gather(1, parent), top),
-    )
-
-
-def _rows(values: Tensor, index: Tensor) -> Tensor:
-    """Rows [N, k, X] of values [N, W, X] chosen by index [N, k]."""
-    return values.gather(1, index.unsqueeze(2).expand(-1, -1, values.shape[2]))

@@ -8,6 +8,7 @@ word is the same picture at every resolution, only sharper or softer.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,31 +17,43 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 
-def _along(side: NDArray[np.float32], positions: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Points at the given fractions [W] of the arc length of a polyline [n, 2] -> [W, 2]."""
-    steps = np.linalg.norm(np.diff(side, axis=0), axis=1)
-    length = np.concatenate([[0.0], np.cumsum(steps)])
-    where = positions * length[-1]
-    return np.stack([np.interp(where, length, side[:, 0]), np.interp(where, length, side[:, 1])], axis=1)
-
-
-def region_grid(polygon: NDArray[np.float32], height: int, width: int) -> NDArray[np.float32]:
-    """The sampling points of one region.
+def region_grids(polygons: Sequence[NDArray[Any]], height: int, width: int) -> NDArray[np.float32]:
+    """The sampling points of regions, all polygons of as many points at once.
 
     Args:
-        polygon: [n, 2], n >= 3, clockwise from the start of the text: its first half is the top side,
+        polygons: [n, 2] each, n >= 3, clockwise from the start of the text: the first half is the top side,
             the second half the bottom side read backwards (an odd point goes to the top).
-        height, width: size of the rectified crop.
+        height, width: size of the rectified crops.
 
     Returns:
-        float32 [height, width, 2] points (x, y) in the polygon's coordinates.
+        float32 [N, height, width, 2] points (x, y) in the polygons' coordinates.
     """
-    split = (len(polygon) + 1) // 2
-    top, bottom = polygon[:split], polygon[split:][::-1]
-    columns = np.linspace(0.5 / width, 1 - 0.5 / width, width, dtype=np.float32)
-    rows = ((np.arange(height, dtype=np.float32) + 0.5) / height)[:, None, None]
-    upper, lower = _along(top, columns), _along(bottom, columns)
-    return np.asarray(upper[None] * (1 - rows) + lower[None] * rows, dtype=np.float32)
+    grids = np.empty((len(polygons), height, width, 2), np.float32)
+    columns = (np.arange(width) + 0.5) / width
+    rows = ((np.arange(height) + 0.5) / height)[:, None, None]
+    counts = np.array([len(polygon) for polygon in polygons])
+    for count in np.unique(counts):
+        which = np.flatnonzero(counts == count)
+        points = np.stack([polygons[i] for i in which]).astype(np.float64)
+        split = (count + 1) // 2
+        upper, lower = _along(points[:, :split], columns), _along(points[:, : split - 1 : -1], columns)
+        grids[which] = upper[:, None] * (1 - rows) + lower[:, None] * rows
+    return grids
+
+
+def _along(sides: NDArray[np.float64], positions: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Points at the given fractions [W] of the arc length of polylines [N, n, 2] -> [N, W, 2]."""
+    if sides.shape[1] == 1:
+        return np.repeat(sides, len(positions), 1)
+    steps = np.diff(sides, axis=1)
+    lengths = np.linalg.norm(steps, axis=2)
+    ends = np.cumsum(lengths, 1)
+    where = positions * ends[:, -1:]
+    piece = (where[:, :, None] >= ends[:, None, :-1]).sum(2)
+    rows = np.arange(len(sides))[:, None]
+    before = where - (ends - lengths)[rows, piece]
+    fraction = before / np.maximum(lengths[rows, piece], np.finfo(np.float64).tiny)
+    return np.asarray(sides[rows, piece] + fraction[:, :, None] * steps[rows, piece])
 
 
 def sample_regions(
@@ -66,7 +79,7 @@ def sample_regions(
     for index, regions in enumerate(polygons):
         if not len(regions):
             continue
-        points = np.stack([region_grid(_array(p), height, width) for p in regions])
+        points = region_grids([_array(p) for p in regions], height, width)
         grid = torch.from_numpy(points).to(features.device) / extent * 2 - 1
         crop = F.grid_sample(
             features[index : index + 1].float(),

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from dld_backends.recognition.branch import RecognitionBranch
-from dld_backends.recognition.maps import ReadingMaps
+
 from dld_core.types import Point, Word
 
 Points = NDArray[np.float32]
+Read = Callable[[Sequence[Points]], list[tuple[str, float]]]
+"""Reads regions of one image: a text and how sure it is, in [0, 1], for each."""
 
 
 def is_tall(polygon: Points) -> bool:
@@ -26,9 +27,19 @@ def upright(polygon: Points) -> Points:
     return np.roll(polygon, 1 if rightwards else -1, axis=0)
 
 
+def certainty(log_prob: float, length: int) -> float:
+    """How sure a reading is: the geometric mean over its characters, for a long word is not less certain
+    for being long.
+
+    Args:
+        log_prob: of the whole text.
+        length: its tokens.
+    """
+    return math.exp(log_prob / max(length, 1))
+
+
 def read_words(
-    reader: RecognitionBranch,
-    maps: ReadingMaps,
+    read: Read,
     polygons: Sequence[Points],
     scores: Sequence[float],
     size: tuple[int, int],
@@ -40,14 +51,14 @@ def read_words(
     mean of how sure its detection and its reading are.
 
     Args:
-        maps: of the image, a batch of one.
+        read: of this image.
         polygons, scores: of the detected regions, in pixels, clockwise from the start of the text.
         size: height and width of the image, pixels; polygons are clipped to it.
         threshold: words whose score lies below are dropped, as are those without text.
     """
     shapes = list(polygons)
     tall = [i for i, polygon in enumerate(shapes) if is_tall(polygon)]
-    readings = reader.read(maps, [shapes + [upright(shapes[i]) for i in tall]])
+    readings = read(shapes + [upright(shapes[i]) for i in tall])
     for extra, index in enumerate(tall, start=len(shapes)):
         if readings[extra][1] > readings[index][1]:
             readings[index], shapes[index] = readings[extra], upright(shapes[index])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import fields
+from functools import partial
 from pathlib import Path
 from typing import ClassVar
 
@@ -94,16 +95,8 @@ class SegmentationSpotter(ReadingSpotter):
         for index, (height, width) in enumerate(sizes):
             own = text[index, : -(-height // stride), : -(-width // stride)]  # without the padding
             polygons, scores = find_regions(own, self.regions)
-            words.append(
-                read_words(
-                    self.reader,
-                    maps.of_image(index),
-                    polygons,
-                    scores,
-                    (height, width),
-                    self.config.word_threshold,
-                )
-            )
+            read = partial(self.reader.read, maps.of_image(index))
+            words.append(read_words(read, polygons, scores, (height, width), self.config.word_threshold))
         return words
 
 
