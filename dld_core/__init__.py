@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from dld_core.interfaces import Spotter as Spotter
     from dld_core.interfaces import TrainableSpotter as TrainableSpotter
     from dld_core.types import Batch as Batch
+    from dld_core.types import DenseMap as DenseMap
     from dld_core.types import Hypotheses as Hypotheses
     from dld_core.types import Page as Page
     from dld_core.types import RecognitionTrace as RecognitionTrace
@@ -58,7 +59,16 @@ _HOMES = {
     ),
     "hookspecs": ("hookimpl",),
     "interfaces": ("Distiller", "ResolutionSelector", "SequenceDecoder", "Spotter", "TrainableSpotter"),
-    "types": ("Batch", "Hypotheses", "Page", "RecognitionTrace", "Sample", "TrainOutput", "Word"),
+    "types": (
+        "Batch",
+        "DenseMap",
+        "Hypotheses",
+        "Page",
+        "RecognitionTrace",
+        "Sample",
+        "TrainOutput",
+        "Word",
+    ),
     "wrapper": ("DLDWrapper",),
 }
 _HOME_OF = {name: f"dld_core.{module}" for module, names in _HOMES.items() for name in names}

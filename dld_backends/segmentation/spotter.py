@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from dld_backends.images import rounded_up
-from dld_backends.recognition.branch import RecognitionBranch
+from dld_backends.recognition.branch import RecognitionBranch, readable_words
 from dld_backends.recognition.ctc import CTCDecoder
 from dld_backends.recognition.encoder import SequenceEncoder
 from dld_backends.recognition.maps import ReadingMaps
@@ -25,7 +25,7 @@ from dld_backends.segmentation.network import BinarizationHead, LightTrunk
 from dld_backends.segmentation.regions import RegionOptions, find_regions
 from dld_backends.segmentation.targets import draw_targets
 from dld_core.charset import Charset
-from dld_core.types import Batch, TrainOutput, Word
+from dld_core.types import Batch, DenseMap, TrainOutput, Word
 
 
 class SegmentationSpotter(ReadingSpotter):
@@ -58,9 +58,25 @@ class SegmentationSpotter(ReadingSpotter):
         """Losses: probability, threshold, binary (weighted as in `losses.WEIGHTS`) and recognition."""
         images, _ = self.stack(batch.images)
         maps = self.reading_maps(images)
-        losses = binarization_losses(self.head(maps.fine), self._targets(batch, images), self.config.sharpness)
+        seen = self.head(maps.fine)
+        losses = binarization_losses(seen, self._targets(batch, images), self.config.sharpness)
         reading = self.read_regions(maps, batch)
-        return TrainOutput({**losses, **reading.losses}, reading.trace)
+        return TrainOutput({**losses, **reading.losses}, reading.trace, self._shown(seen.text))
+
+    def demonstrate(self, batch: Batch) -> TrainOutput:
+        """The trace of the true regions and the text map, from one pass of the trunk."""
+        maps = self.reading_maps(self.stack(batch.images)[0])
+        regions, texts = readable_words(batch, self.reader.charset, self.config.max_length)
+        text = self.head.text(maps.fine).squeeze(1).float()
+        return TrainOutput({}, self.reader.trace(maps, regions, texts), self._shown(text))
+
+    def _shown(self, text: Tensor) -> dict[str, DenseMap]:
+        """The logits of text, for a student or teacher at another resolution.
+
+        Not the threshold map: its slopes are as wide as the shrink distance in pixels, so at another scale
+        they are another picture.
+        """
+        return {"text": DenseMap(text, self.config.map_stride)}
 
     def _targets(self, batch: Batch, images: Tensor) -> list[Tensor]:
         """Text, care, threshold and near, each [B, H/s, W/s] on the device of the images."""

@@ -24,6 +24,7 @@ VERBS: dict[str, str] = {
     "backends": "dld_core.cli.backends:backends",
     "evaluate": "dld_core.cli.evaluate:evaluate",
     "train": "dld_core.cli.train:train",
+    "distill": "dld_core.cli.distill:distill",
     "bench": "dld_core.cli.bench:bench",
     "data": "dld_core.cli.data:app",
     "check": "dld_core.cli.check:check",

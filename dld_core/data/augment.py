@@ -79,11 +79,14 @@ def augment(sample: Sample, size: Size, rng: Generator, config: AugmentConfig) -
     return _label(sample, image, moved, config.min_height * blur_factor)
 
 
-def crop(sample: Sample, size: Size, rng: Generator, tries: int = 8) -> Sample:
-    """A window of `size` at the sample's own scale, padded where the image is smaller; no other change."""
+def crop(sample: Sample, size: Size, rng: Generator, tries: int = 8, focus: float = 0.0) -> Sample:
+    """A window of `size` at the sample's own scale, padded where the image is smaller; no other change.
+
+    `focus` and `tries` are as in AugmentConfig.
+    """
     if sample.image.shape[:2] == size:
         return sample
-    config = AugmentConfig(focus=0.0, tries=tries, min_height=0.0)
+    config = AugmentConfig(focus=focus, tries=tries, min_height=0.0)
     height, width = sample.image.shape[:2]
     offset = np.round(
         _choose_frame(sample.polygons, sample.ignore, (0.0, 0.0, width, height), size, rng, config)

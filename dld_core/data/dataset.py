@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import signal
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import torch
@@ -62,16 +62,28 @@ class BatchStream(Dataset[list[Sample]]):
         self._complained: set[str] = set()
 
     def __getitem__(self, number: int) -> list[Sample]:
+        return self._drawn(number)[1]
+
+    def _drawn(self, number: int) -> tuple[Size, list[Sample]]:
+        """The size that batch `number` takes, and its samples."""
         rng = np.random.default_rng((self.seed, 5, number))
         size = self.sizes[int(rng.integers(len(self.sizes)))]
         first = number * self.batch_size
-        return [self._sample(index, size) for index in range(first, first + self.batch_size)]
+        return size, [self._sample(index, size) for index in range(first, first + self.batch_size)]
+
+    def collate(self, samples: list[Sample]) -> Batch:
+        """What `__getitem__` gave as tensors."""
+        return Batch.collate(samples)
+
+    def _make(self, source: Source, number: int, size: Size) -> Sample:
+        """Sample `number` of a source, as this stream wants it."""
+        return source.sample(number, size)
 
     def _sample(self, index: int, size: Size) -> Sample:
         source, number = self.mixture[index]
         for attempt in range(20):
             try:
-                return self.sources[source].sample(number + attempt * 1_000_003, size)
+                return self._make(self.sources[source], number + attempt * 1_000_003, size)
             except (DataError, ImageError) as error:
                 # One bad picture must not end a run of hours; another one of the same source takes its place.
                 if str(error) not in self._complained:
@@ -128,13 +140,13 @@ def batches(
         persistent_workers=workers > 0,
     )
     # The workers start here, before the caller has threads of its own (a live display) to fork with.
-    return _collated(iter(loader))
+    return _collated(iter(loader), stream.collate)
 
 
-def _collated(source: Iterator[list[Sample]]) -> Iterator[Batch]:
+def _collated(source: Iterator[list[Sample]], collate: Callable[[list[Sample]], Batch]) -> Iterator[Batch]:
     try:
         for samples in source:
-            yield Batch.collate(samples)
+            yield collate(samples)
     except DLDError as error:
         # From a worker an error comes with its traceback in its text; the sentence is in the last line.
         last = str(error).strip().splitlines()[-1]

@@ -7,8 +7,8 @@ worker can make any sample and an interrupted run goes on with exactly the sampl
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
-from functools import lru_cache
+from collections.abc import Callable, Mapping
+from functools import lru_cache, partial
 from typing import Any, Literal, Protocol
 
 import numpy as np
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from dld_core.config import PartConfig
+from dld_core.data import readings
 from dld_core.data.augment import AugmentConfig, Size, augment, crop, light
 from dld_core.data.cache import PageCache
 from dld_core.data.formats import FORMATS, AnnotatedImage, load_sample, read
@@ -30,6 +31,15 @@ class Source(Protocol):
 
     def sample(self, index: int, size: Size) -> Sample:
         """Sample number `index` (>= 0), for a batch whose images are `size` (height, width) pixels."""
+        ...
+
+    def whole(self, index: int, size: Size) -> Sample:
+        """The same one as it came into the world: all of it, at its native resolution, unharmed."""
+        ...
+
+    @property
+    def views(self) -> AugmentConfig | None:
+        """How random views of it are taken; None for none."""
         ...
 
 
@@ -91,20 +101,40 @@ class PhotosSourceConfig(SourceConfig):
         return PhotosSource(self, seed)
 
 
+class ImagesSourceConfig(SourceConfig):
+    """Photos that nobody has annotated: in distillation the teacher's own reading stands in.
+
+    Attributes:
+        images: folder of pictures (its folders too), a pattern, or one picture.
+        confidence: words that the teacher read with a lower score are don't-care.
+        repeat: how often a picture is used per round through the set, each time in another view.
+        labels: folder of the teacher's readings; `dld distill` makes it.
+    """
+
+    kind: Literal["images"] = "images"
+    images: str
+    confidence: float = Field(default=0.5, ge=0, le=1)
+    repeat: int = Field(default=1, ge=1)
+    labels: str | None = None
+
+    def open(self, seed: int) -> Source:
+        return PhotosSource(self, seed)
+
+
 def parse_source(values: Mapping[str, Any] | SourceConfig, where: str) -> SourceConfig:
     """The config of one source, by its `kind`. Raises ConfigError."""
     if isinstance(values, SourceConfig):
         return values
     kind = values.get("kind") if isinstance(values, Mapping) else None
-    known = ["synth", "auto", *FORMATS, *ALIASES]
+    known = ["synth", "images", "auto", *FORMATS, *ALIASES]
     if kind not in known:
         near = difflib.get_close_matches(str(kind), known, n=1)
         hint = f"; did you mean '{near[0]}'?" if near else ""
         raise ConfigError(
             f"{where}: a source is a mapping with a 'kind', one of {', '.join(known)}; got {kind!r}{hint}"
         )
-    config: type[SourceConfig] = SynthSourceConfig if kind == "synth" else PhotosSourceConfig
-    return config.parse(values, where=where)
+    own: dict[str, type[SourceConfig]] = {"synth": SynthSourceConfig, "images": ImagesSourceConfig}
+    return own.get(str(kind), PhotosSourceConfig).parse(values, where=where)
 
 
 class SynthSource:
@@ -126,16 +156,22 @@ class SynthSource:
 
     def sample(self, index: int, size: Size) -> Sample:
         rng = np.random.default_rng((self.seed, 1, index))
+        page, views = self.whole(index, size), self.views
+        return crop(page, size, rng) if views is None else augment(page, size, rng, views)
+
+    def whole(self, index: int, size: Size) -> Sample:
         if self._cache is None:
             fixed = "page_size" in self.config.page
             page = self._renderer(None if fixed else size).page(_page_seed(self.seed, index))
         else:
             number = index % self.config.cache_pages
             page = self._cache.get(number, lambda: self._renderer(None).page(_page_seed(0, number)))
-        use_views = self.config.augment if self.config.augment is not None else self._cache is not None
-        if use_views:
-            return _clear(augment(page, size, rng, self.config.augmentation or light()), self.config)
-        return _clear(crop(page, size, rng), self.config)
+        return _clear(page, self.config)
+
+    @property
+    def views(self) -> AugmentConfig | None:
+        wanted = self.config.augment if self.config.augment is not None else self._cache is not None
+        return (self.config.augmentation or light()) if wanted else None
 
     def _renderer(self, size: Size | None) -> Any:
         """The renderer of pages of a size, made on first use in each process."""
@@ -150,19 +186,48 @@ class SynthSource:
 class PhotosSource:
     """Annotated photos, each round in another order and each time in another view."""
 
-    def __init__(self, config: PhotosSourceConfig, seed: int) -> None:
+    def __init__(self, config: PhotosSourceConfig | ImagesSourceConfig, seed: int) -> None:
         self.config = config
         self.seed = seed
-        self.items = _list_photos(config)
+        self.loaders = self._list()
 
     def sample(self, index: int, size: Size) -> Sample:
-        total = len(self.items) * self.config.repeat
-        number = int(_order(self.seed, index // total, total)[index % total]) % len(self.items)
-        sample = _clear(load_sample(self.items[number]), self.config)
-        if self.config.augment is False:
+        sample, views = self.whole(index, size), self.views
+        if views is None:
             return sample
-        rng = np.random.default_rng((self.seed, 2, index))
-        return augment(sample, size, rng, self.config.augmentation or AugmentConfig())
+        return augment(sample, size, np.random.default_rng((self.seed, 2, index)), views)
+
+    def whole(self, index: int, size: Size) -> Sample:
+        del size
+        total = len(self.loaders) * self.config.repeat
+        number = int(_order(self.seed, index // total, total)[index % total]) % len(self.loaders)
+        return _clear(self.loaders[number](), self.config)
+
+    @property
+    def views(self) -> AugmentConfig | None:
+        return None if self.config.augment is False else self.config.augmentation or AugmentConfig()
+
+    def _list(self) -> list[Callable[[], Sample]]:
+        if isinstance(self.config, ImagesSourceConfig):
+            return _list_images(self.config)
+        return [partial(load_sample, item) for item in _list_photos(self.config)]
+
+
+def _list_images(config: ImagesSourceConfig) -> list[Callable[[], Sample]]:
+    """Every picture with what a teacher read in it. Raises ConfigError where none has."""
+    if config.labels is None:
+        raise ConfigError(
+            "a source of kind 'images' has no labels, and only `dld distill` makes them; name their format "
+            "and place ('kind: icdar', 'gt: FOLDER'); 'kind: auto' with 'gt: null' is for photos without text"
+        )
+    paths = [
+        path for path in list_images(config.images, recursive=True) if readings.usable(config.labels, path)
+    ]
+    if not paths:
+        raise DataError(
+            f"the teacher could read none of the pictures in {config.images}; check that they open"
+        )
+    return [partial(readings.load, config.labels, path, config.confidence) for path in paths]
 
 
 def _list_photos(config: PhotosSourceConfig) -> list[AnnotatedImage]:

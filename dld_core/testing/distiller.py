@@ -13,7 +13,7 @@ from dld_core.interfaces import Distiller, SequenceDecoder
 from dld_core.testing import compare, samples
 from dld_core.testing.kit import contract, require
 from dld_core.testing.reference import ColumnDecoder
-from dld_core.types import RecognitionTrace
+from dld_core.types import Hypotheses, RecognitionTrace
 
 ZERO = 1e-6
 SAME = 1e-4
@@ -118,9 +118,9 @@ class DistillerContract:
         for name, loss in first.items():
             require(torch.allclose(loss, second[name], rtol=SAME), f"'{name}' differs between two calls")
         for before, after in zip(copies, (teacher, student), strict=True):
-            for field in dataclasses.fields(RecognitionTrace):
-                same = torch.equal(getattr(before, field.name), getattr(after, field.name))
-                require(same, f"it wrote into {field.name}")
+            for name in _fields(before):
+                same = torch.equal(_fields(before)[name], _fields(after)[name])
+                require(same, f"it wrote into {name}")
         moved = compare.changed(weights, compare.snapshot(decoder))
         require(not moved, f"it changed the decoder: {', '.join(moved)}")
 
@@ -135,4 +135,17 @@ class DistillerContract:
 
 
 def _reordered(trace: RecognitionTrace, order: Tensor) -> RecognitionTrace:
-    return RecognitionTrace(*(getattr(trace, f.name)[order] for f in dataclasses.fields(RecognitionTrace)))
+    rows = {name: value[order] for name, value in _fields(trace).items() if "." not in name}
+    read = trace.hypotheses
+    if read is not None:
+        read = Hypotheses(read.tokens[order], read.lengths[order], read.log_probs[order])
+    return RecognitionTrace(**rows, hypotheses=read)
+
+
+def _fields(trace: RecognitionTrace) -> dict[str, Tensor]:
+    """Every tensor of a trace by its name, those of its hypotheses too where it has some."""
+    found = {f.name: getattr(trace, f.name) for f in dataclasses.fields(trace) if f.name != "hypotheses"}
+    if trace.hypotheses is not None:
+        read = trace.hypotheses
+        found |= {f"hypotheses.{f.name}": getattr(read, f.name) for f in dataclasses.fields(read)}
+    return found

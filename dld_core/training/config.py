@@ -198,7 +198,7 @@ MAY_CHANGE = frozenset(
     {
         *("steps", "max_minutes", "schedule", "workers", "worker_nice", "prefetch", "worker_start"),
         *("threads", "checkpoint_minutes", "keep", "log_seconds", "log_steps", "skip_bad_steps", "half"),
-        *("validation", "accelerator", "init"),
+        *("validation", "validation_scales", "accelerator", "init"),
     }
 )
 

@@ -29,7 +29,7 @@ from dld_core.training.progress import Reporter
 from dld_core.training.runtime import build_spotter, make_fabric, seed_everything
 from dld_core.training.tasks import Parcel, Task, read_trace, total_loss
 from dld_core.training.validation import Validator
-from dld_core.training.weights import export, initialise
+from dld_core.training.weights import export, initialise, save_tensors
 from dld_core.types import Batch, TrainOutput
 
 
@@ -83,21 +83,29 @@ def train(
     """
     fabric = make_fabric(config, devices)
     fabric.launch()
-    result = Trainer(fabric, config, Path(out), resume, max_minutes, spotter, quiet).run()
-    _close_group()
-    return result
+    return run_and_close(Trainer(fabric, config, Path(out), resume, max_minutes, spotter, quiet))
 
 
-def _close_group() -> None:
-    """Close the process group: one left open may abort a process whose peer has already gone."""
+def run_and_close(trainer: Trainer) -> TrainResult:
+    """Run, and close the process group: one left open may abort a process whose peer has already gone."""
+    result = trainer.run()
     group = torch.distributed
     if group.is_available() and group.is_initialized():
         group.barrier()
         group.destroy_process_group()
+    return result
 
 
 class Trainer:
-    """State of a run. Use `train`."""
+    """State of a run. Use `train`.
+
+    Attributes:
+        kind: of the run, for hooks.
+        others: what learns beside the spotter, by name: it is optimised, saved in checkpoints and exported to
+            NAME.safetensors (as it is, not averaged).
+    """
+
+    kind = "train"
 
     def __init__(
         self,
@@ -113,12 +121,13 @@ class Trainer:
         self.step = self.data_index = self.words = self.bad_steps = 0
         self.best = -math.inf
         self.waited = 0.0
+        self.others: dict[str, nn.Module] = {}
         self.chief = fabric.is_global_zero
         self.reporter = Reporter(config.log_seconds, quiet or not self.chief)
         if config.threads:
             torch.set_num_threads(config.threads)
         found = self._find_checkpoint(resume)
-        self.stream = BatchStream(config.data, config.batch_size, config.sizes, config.seed)
+        self.stream = self._stream()
         self._build(spotter, fresh=found is None)
         elapsed = self._restore(found) if found else 0.0
         self.clock = Clock(config, elapsed, max_minutes)
@@ -138,18 +147,41 @@ class Trainer:
         config = self.config
         seed_everything(config.seed)
         self.spotter = spotter if spotter is not None else build_spotter(config)
-        if config.init and fresh and not config.init.bundled:
-            report = initialise(self.spotter, config.init)
-            self.reporter.say(f"weights from {config.init.path}: {report}")
+        self._start(fresh)
         self.still = freeze(self.spotter, config.freeze)
         self.spotter.to(self.fabric.device)
         if config.channels_last:
             self.spotter.to(memory_format=torch.channels_last)
-        self.validator = Validator(self.spotter, config, config.validation) if config.validation else None
+        self.validator = self._validator()
         self.average = Average(self.spotter, config.ema)
-        self.module, self.optimizer = self.fabric.setup(
-            Task(self.spotter, config), build_optimizer(self.spotter, config)
-        )
+        optimizer = build_optimizer(self.spotter, config)
+        for other in self.others.values():
+            decay = config.optimizer.weight_decay
+            optimizer.add_param_group(
+                {"params": list(other.parameters()), "weight_decay": decay, "factor": 1.0}
+            )
+        self.module, self.optimizer = self.fabric.setup(self._task(), optimizer)
+
+    def _stream(self) -> BatchStream:
+        """Where batches come from."""
+        config = self.config
+        return BatchStream(config.data, config.batch_size, config.sizes, config.seed)
+
+    def _start(self, fresh: bool) -> None:
+        """Give the spotter the weights that it starts from; a run that goes on gets its own later."""
+        init = self.config.init
+        if init and fresh and not init.bundled:
+            report = initialise(self.spotter, init)
+            self.reporter.say(f"weights from {init.path}: {report}")
+
+    def _task(self) -> Task:
+        """What a step computes."""
+        return Task(self.spotter, self.config)
+
+    def _validator(self) -> Validator | None:
+        """Who looks at held-out samples, if anybody."""
+        validation = self.config.validation
+        return Validator(self.spotter, self.config, validation) if validation else None
 
     def _restore(self, path: Path) -> float:
         """Take everything from a checkpoint; returns the seconds that its run has taken."""
@@ -157,6 +189,8 @@ class Trainer:
         checkpoint.check_config(path, content["config"], self.config)
         self.spotter.load_state_dict(content["model"])
         self.average.load(content["ema"], content["ema_updates"])
+        for name, other in self.others.items():
+            other.load_state_dict(content["others"][name])
         self.optimizer.load_state_dict(content["optimizer"])
         self.step, self.data_index = content["step"], content["data_index"]
         self.words, self.best = content["words"], content["best"]
@@ -176,7 +210,7 @@ class Trainer:
             )
             if self.log:
                 stack.callback(self.log.close)
-            hooks.run_configured("train", self.config.model_dump(mode="json", serialize_as_any=True))
+            hooks.run_configured(self.kind, self.config.model_dump(mode="json", serialize_as_any=True))
             begun = self.step
             try:
                 reason = self._loop(data)
@@ -279,7 +313,7 @@ class Trainer:
 
     def _clip(self, output: TrainOutput) -> float | None:
         """Limit the gradient's norm; returns what it was, or None when it was not finite."""
-        learning = [p for p in self.spotter.parameters() if p.grad is not None]
+        learning = [p for p in self.module.parameters() if p.grad is not None]
         norm = nn.utils.clip_grad_norm_(learning, self.config.optimizer.clip or math.inf)
         if self._all_finite(norm):
             return float(norm)
@@ -348,6 +382,7 @@ class Trainer:
             "model": self.spotter.state_dict(),
             "ema": self.average.state,
             "ema_updates": self.average.updates,
+            "others": {name: other.state_dict() for name, other in self.others.items()},
             "optimizer": self.optimizer.state_dict(),
             "step": self.step,
             "data_index": self.data_index,
@@ -357,6 +392,8 @@ class Trainer:
             "config": checkpoint.dump_config(self.config),
         }
         checkpoint.save(self.out, content, self.config.keep)
+        for name, other in self.others.items():
+            save_tensors(self.out / f"{name}.safetensors", other.state_dict())
         return self._export(self.out, {})
 
     def _export(self, folder: Path, more: dict[str, float]) -> Path:

@@ -32,10 +32,14 @@ class Validator:
         self.task.spotter.load_state_dict(state)
         count, size = self.config.samples, self.config.batch_size
         samples = [s for number in range(-(-count // size)) for s in self.stream[number]][:count]
-        found = self._losses([samples[i : i + size] for i in range(0, count, size)])
+        return {f"val/{name}": value for name, value in self._look_at(samples).items()}
+
+    def _look_at(self, samples: list[Sample]) -> dict[str, float]:
+        size = self.config.batch_size
+        found = self._losses([samples[i : i + size] for i in range(0, len(samples), size)])
         if self.config.end_to_end:
             found |= self._end_to_end(samples)
-        return {f"val/{name}": value for name, value in found.items()}
+        return found
 
     def merit(self, found: Mapping[str, float]) -> float | None:
         """The value that decides which weights are best, or None. Raises ConfigError for an unknown one."""

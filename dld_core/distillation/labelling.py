@@ -1,0 +1,78 @@
+"""Photos without labels: the teacher reads them once, at full scale, and its words stand in."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import torch
+
+from dld_core.data import readings
+from dld_core.data.sources import ImagesSourceConfig, SourceConfig
+from dld_core.imaging import list_images
+from dld_core.interfaces import TrainableSpotter
+from dld_core.wrapper import DLDWrapper
+
+_TELL_EVERY = 10.0  # seconds
+
+
+def label_sources(
+    teacher: TrainableSpotter,
+    sources: Sequence[SourceConfig],
+    folder: Path,
+    reference: int,
+    say: Callable[[str], None],
+    share: tuple[int, int] = (0, 1),
+) -> list[SourceConfig]:
+    """The sources, those of kind "images" with the folder of the teacher's readings.
+
+    Readings that are there already stay, so that an interrupted run goes on where it was; another teacher, or
+    another reference, has a folder of its own.
+
+    Args:
+        folder: of the readings of all teachers.
+        reference: short side at full scale, pixels.
+        say: tells of the progress.
+        share: (rank, ranks): this process reads every ranks-th picture.
+    """
+    if not any(isinstance(source, ImagesSourceConfig) for source in sources):
+        return list(sources)
+    own = folder / _fingerprint(teacher, reference)
+    found = []
+    for source in sources:
+        if isinstance(source, ImagesSourceConfig) and source.labels is None:
+            paths = list_images(source.images, recursive=True)
+            _read_missing(teacher, paths[share[0] :: share[1]], own, reference, say)
+            source = source.model_copy(update={"labels": str(own)})
+        found.append(source)
+    return found
+
+
+def _read_missing(
+    teacher: TrainableSpotter, paths: Sequence[Path], folder: Path, reference: int, say: Callable[[str], None]
+) -> None:
+    missing = [path for path in paths if readings.find(folder, path) is None]
+    if not missing:
+        return
+    say(f"the teacher reads {len(missing)} pictures without labels ({len(paths) - len(missing)} are read)")
+    wrapper = DLDWrapper(teacher, scale=reference / teacher.reference_short_side)
+    words, failed, told = 0, 0, time.monotonic()
+    for number, (path, page) in enumerate(zip(missing, wrapper.stream(missing), strict=True), start=1):
+        readings.store(folder, path, page)
+        words += len(page.words)
+        failed += page.error is not None
+        if time.monotonic() - told >= _TELL_EVERY or number == len(missing):
+            told = time.monotonic()
+            lost = f", {failed} pictures could not be read" if failed else ""
+            say(f"read {number} of {len(missing)} pictures, {words} words{lost}")
+
+
+def _fingerprint(teacher: TrainableSpotter, reference: int) -> str:
+    """A name for what this teacher reads at this size."""
+    digest = hashlib.sha256(f"{type(teacher).__qualname__} {reference}".encode())
+    for name, value in sorted(teacher.state_dict().items()):
+        digest.update(name.encode())
+        digest.update(value.detach().cpu().flatten().view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()[:12]
