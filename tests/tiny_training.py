@@ -56,7 +56,9 @@ class TinyDecoder(SequenceDecoder):
         return Hypotheses(best.indices[:, None], lengths, best.values.sum(-1, keepdim=True))
 
     def log_prob(self, context: Tensor, tokens: Tensor) -> Tensor:
-        scores = self.head(context).log_softmax(-1)
+        scores = self.head(context).float().log_softmax(-1)
+        if tokens.dim() == 3:
+            scores = scores[:, None].expand(-1, tokens.shape[1], -1, -1)
         return scores.gather(-1, tokens[..., None])[..., 0].sum(-1)
 
 
@@ -95,7 +97,7 @@ class TinySpotter(TrainableSpotter):
                 texts.append(text)
                 index.append(i)
         pooled = torch.stack(rows) if rows else features.new_zeros(0, features.shape[1])
-        context = self.states(pooled).reshape(len(pooled), STEPS, -1)
+        context = self.states(pooled).reshape(len(pooled), STEPS, pooled.shape[1])
         targets = self.decoder.encode(texts).to(context.device)
         logits = self.decoder.logits(context, targets)
         return RecognitionTrace(pooled[..., None, None], context, logits, targets, torch.tensor(index))
