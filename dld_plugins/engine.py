@@ -54,7 +54,7 @@ def _is_there(module: str) -> bool:
     from importlib.util import find_spec
 
     try:
-        return module in sys.modules or find_spec(module) is not None
+        return sys.modules.get(module) is not None or find_spec(module) is not None
     except (ImportError, ValueError):
         return False
 

@@ -235,17 +235,24 @@ class _Cut:
     """
 
     def __init__(self, results: Any) -> None:
-        self._results = list(results) if isinstance(results, list | tuple) else []
+        self._results = [r for r in results if _is_cut(r)] if isinstance(results, list | tuple) else []
 
     def words(self, text: str, quad: NDArray[Any]) -> Iterator[tuple[str, Any]]:
         """Words and their points. Where the engine cut none, the line is cut in proportion."""
         letters = "".join(text.split())
         for place, pieces in enumerate(self._results):
-            if pieces and "".join(str(piece[0]) for piece in pieces) == letters:
+            if "".join(piece[0] for piece in pieces) == letters:
                 del self._results[: place + 1]
                 yield from _joined(text, pieces)
                 return
         yield from engine.split_line(text, quad)
+
+
+def _is_cut(pieces: Any) -> bool:
+    """Whether these are (text, confidence, four points) of one line or more."""
+    return bool(pieces) and all(
+        isinstance(piece, list | tuple) and len(piece) == 3 and isinstance(piece[0], str) for piece in pieces
+    )
 
 
 def _joined(text: str, pieces: Sequence[Any]) -> Iterator[tuple[str, Any]]:
