@@ -209,8 +209,8 @@ class DLDWrapper:
             dial = next(iter(request.dials), "escalate")
             what = "scale 'auto'" if request.scale == "auto" else f"'{dial}'"
             raise ConfigError(
-                f"{what} needs a resolution selector, and this wrapper has none; use scale 'full' or a number "
-                f"above 0 and up to {MAX_SCALE}, or train a selector with `dld distill` and give it as selector="
+                f"{what} needs a resolution selector, and this wrapper has none; use scale 'full' or a "
+                f"number above 0 and up to {MAX_SCALE}, or give selector=FILE, made by `dld distill`"
             )
         return request
 

@@ -17,8 +17,8 @@ from dld_core.errors import ConfigError, ImageError
 if TYPE_CHECKING:
     from rich.progress import Progress
 
-    from dld_core.types import Page
     from dld_core.request import Scale
+    from dld_core.types import Page
     from dld_core.wrapper import DLDWrapper
 
 Format = Literal["table", "object", "array", "lines"]

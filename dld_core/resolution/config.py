@@ -23,8 +23,8 @@ class SelectorConfig(PartConfig):
     scales: tuple[float, ...] = DEFAULT_SCALES
     reference_short_side: float = Field(default=720.0, gt=0)
     long_side: int = Field(default=384, ge=64, le=1024)
-    width: int = Field(default=32, ge=4)
-    hidden: int = Field(default=48, ge=4)
+    width: int = Field(default=24, ge=4)
+    hidden: int = Field(default=32, ge=4)
 
     @field_validator("scales")
     @classmethod

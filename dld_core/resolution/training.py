@@ -98,8 +98,8 @@ class SelectorTrainingConfig(PartConfig):
 
     scales: tuple[float, ...] = DEFAULT_SCALES
     long_side: int = 384
-    width: int = 32
-    hidden: int = 48
+    width: int = 24
+    hidden: int = 32
     init: str | None = None
     pages: PagesConfig = PagesConfig(images=0)
     measured: MeasureConfig

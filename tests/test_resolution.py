@@ -1,0 +1,543 @@
+"""DRS: network, targets, losses, policy, measuring, fitting, judging, and the wrapper that uses it."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from fake_spotters import RedSpotter
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from torch import Tensor
+
+from dld_core import DLDWrapper
+from dld_core.errors import ConfigError, DataError, WeightsError
+from dld_core.evaluation.outcomes import outcomes
+from dld_core.evaluation.words import ImageWords
+from dld_core.hooks import hooks
+from dld_core.interfaces import ResolutionSelector, Spotter
+from dld_core.registry import backends
+from dld_core.resolution import (
+    DenseSelector,
+    Policy,
+    ScaleChooser,
+    SelectorConfig,
+    load_selector,
+    save_selector,
+)
+from dld_core.resolution.examples import Example, zoomed
+from dld_core.resolution.fit import FitConfig, fit
+from dld_core.resolution.losses import decision_loss, divergence, gumbel_decision, temperature_at
+from dld_core.resolution.measure import Measurement, Measurer
+from dld_core.resolution.oracle import Reached, Table, choose, cross_run_oracle, hmean_at
+from dld_core.resolution.targets import cell_targets, letter_height
+from dld_core.resolution.thumbnail import thumbnail, thumbnail_size
+from dld_core.resolution.training import SelectorTrainingConfig, make_selector, predict
+from dld_core.testing import ResolutionSelectorContract
+from dld_core.types import Sample, Word
+
+SCALES = (0.25, 0.5, 1.0)
+
+
+def small(**changes: object) -> SelectorConfig:
+    return SelectorConfig.parse(
+        {"scales": SCALES, "long_side": 96, "width": 8, "hidden": 8, "reference_short_side": 120, **changes}
+    )
+
+
+class TestDenseSelector(ResolutionSelectorContract):
+    """The shipped selector keeps every contract of its interface."""
+
+    thumbnail_size = (96, 160)
+
+    def make(self) -> ResolutionSelector:
+        torch.manual_seed(0)
+        return DenseSelector().eval()
+
+
+# ---------------------------------------------------------------- a spotter whose limits are known
+
+
+class BarSpotter(Spotter):
+    """Finds red bars, and reads those that are at least eight pixels high."""
+
+    reference_short_side = 120
+    thread_safe = True
+
+    @classmethod
+    def create(
+        cls, weights: str | Path | None = "bundled", device: str = "cpu", **options: object
+    ) -> Spotter:
+        return cls()
+
+    def predict(self, images: Sequence[Tensor]) -> list[list[Word]]:
+        return [self._read(image) for image in images]
+
+    def _read(self, image: Tensor) -> list[Word]:
+        rows = ((image[0] > 150) & (image[1] < 110)).any(1)
+        edges = torch.diff(torch.cat([torch.zeros(1), rows.float(), torch.zeros(1)])).nonzero()[:, 0].tolist()
+        words = []
+        for top, bottom in zip(edges[::2], edges[1::2], strict=True):
+            columns = ((image[0] > 150) & (image[1] < 110))[top:bottom].any(0).nonzero()[:, 0]
+            left, right = float(columns[0]), float(columns[-1]) + 1
+            corners = ((left, float(top)), (right, float(top)), (right, float(bottom)), (left, float(bottom)))
+            text = "bar" if bottom - top >= 8 else "blur"
+            words.append(Word(text, 0.95 if text == "bar" else 0.4, corners))
+        return words
+
+    def flops(self, height: int, width: int, words: int = 0) -> float:
+        return 1e5 * height * width + 1e6 * words
+
+
+def page(heights: Sequence[int], seed: int = 0, size: tuple[int, int] = (240, 320)) -> Sample:
+    """Red bars of these heights on noise, one below the other, at native size."""
+    rng = np.random.default_rng(seed)
+    image = rng.integers(90, 140, (*size, 3)).astype(np.uint8)
+    polygons, top = [], 10
+    for height in heights:
+        left = int(rng.integers(5, 60))
+        right = min(size[1] - 5, left + max(40, 3 * height))
+        image[top : top + height, left:right] = (255, 0, 0)
+        corners = [[left, top], [right, top], [right, top + height], [left, top + height]]
+        polygons.append(np.array(corners, np.float32))
+        top += height + 12
+    return Sample(image, polygons, ["bar"] * len(heights), np.zeros(len(heights), bool), f"page-{seed}")
+
+
+def measured(heights: Sequence[int], seed: int = 0) -> Measurement:
+    sample = page(heights, seed)
+    measurer = Measurer(BarSpotter(), SCALES, runs=3, long_side=96)
+    return measurer(sample.name, sample.image, ImageWords.from_sample(sample))
+
+
+# ---------------------------------------------------------------- outcomes and measuring
+
+
+def test_outcomes_say_what_became_of_every_word() -> None:
+    def box(x: float) -> list[float]:
+        return [x, 0, x + 20, 0, x + 20, 10, x, 10]
+
+    truth = ImageWords.of([box(0), box(40), box(80), box(120)], ["ab", "cd", "ef", "###"], [0, 0, 0, 1])
+    found = ImageWords.of([box(41), box(1), box(121), box(300)], ["xx", "AB", "zz", "no"])
+    result = outcomes(truth, found)
+    assert result.found.tolist() == [True, True, False, False]
+    assert result.read.tolist() == [True, False, False, False]
+    assert result.detections == 3  # the one in the don't-care word does not count
+
+
+def test_a_measurement_knows_at_which_scale_each_word_is_lost(tmp_path: Path) -> None:
+    # Native short side 240, reference 120: at scale 1 bars are half as high, at 0.25 an eighth.
+    m = measured([40, 20, 70])
+    assert m.read.shape == (3, 3, 3)
+    assert m.lost.tolist() == [[1, 0, 0], [1, 1, 0], [0, 0, 0]]
+    assert m.losses(alarm=0).tolist() == [2, 1, 0]
+    assert m.losses(alarm=0.25).tolist() == [2.75, 1.75, 0.75]
+    assert m.gflops[2] == pytest.approx(1e5 * 120 * 160 / 1e9 + 3e-3)
+    m.save(tmp_path / "m.npz")
+    again = Measurement.load(tmp_path / "m.npz")
+    assert again.lost.tolist() == m.lost.tolist()
+    assert np.array_equal(again.thumbnail, m.thumbnail)
+    (tmp_path / "m.npz").write_bytes(b"not a measurement")
+    with pytest.raises(DataError, match="measure again"):
+        Measurement.load(tmp_path / "m.npz")
+
+
+def test_without_labels_the_full_reading_stands_in() -> None:
+    sample = page([40, 12])
+    m = Measurer(BarSpotter(), SCALES, runs=2, long_side=96)(sample.name, sample.image)
+    assert m.cares.tolist() == [True, False]  # the second is unsure at full scale already
+    assert m.lost[0].tolist() == [1, 0, 0]
+
+
+def test_an_image_without_words_loses_nothing() -> None:
+    m = measured([])
+    assert m.losses(0.25).tolist() == [0, 0, 0]
+    assert Example.of_measurement(m, 0.25).targets.density.sum() == 0
+
+
+# ---------------------------------------------------------------- targets and thumbnails
+
+
+@given(st.integers(1, 20000), st.integers(1, 20000), st.sampled_from([96, 256, 384]))
+def test_thumbnails_have_sides_of_sixteen(height: int, width: int, long_side: int) -> None:
+    h, w = thumbnail_size(height, width, long_side)
+    assert h % 16 == w % 16 == 0
+    assert 32 <= min(h, w) <= max(h, w) <= max(long_side, 32)
+    assert thumbnail_size(width, height, long_side) == (w, h)
+
+
+def test_cell_targets_hold_every_word_once() -> None:
+    word = np.array([[16, 16], [64, 16], [64, 28], [16, 28]], np.float32)
+    speck = np.array([[80.2, 40.1], [80.5, 40.1], [80.5, 40.2], [80.2, 40.2]], np.float32)
+    lost = np.array([[1, 0], [0.5, 0.25], [1, 1]], np.float32)
+    targets = cell_targets([word, speck, word + 30], np.array([True, True, False]), lost, (64, 128))
+    assert targets.density.sum() == pytest.approx(2)
+    assert targets.log_height[2, 4] == pytest.approx(np.log2(12))
+    assert targets.lost[:, 2, 4].tolist() == [1, 0]
+    assert targets.lost[:, 5, 10].tolist() == [0.5, 0.25]
+    assert targets.covered.max() <= 1
+    assert letter_height(word) == 12
+
+
+def test_parts_of_a_page_keep_whole_words_and_do_not_count_cut_ones() -> None:
+    sample = page([30, 30, 30])
+    for seed in range(20):
+        part = zoomed(sample, np.random.default_rng(seed), smallest=0.4)
+        height, width = part.image.shape[:2]
+        assert len(part.polygons) == len(part.texts) == len(part.ignore)
+        for polygon, ignore in zip(part.polygons, part.ignore, strict=True):
+            assert (polygon >= 0).all()
+            assert (polygon <= [width, height]).all()
+            assert ignore or letter_height(polygon) > 28
+
+
+# ---------------------------------------------------------------- losses
+
+
+def test_the_expected_loss_is_the_mean_of_what_the_paper_draws() -> None:
+    generator = torch.Generator().manual_seed(0)
+    logits = torch.tensor([[0.3, -1.0, 0.8]]).expand(20000, 3)
+    accuracy, cost = torch.tensor([[2.0, 1.0, 0.0]]).expand(20000, 3), torch.tensor([[0.1, 0.4, 1.0]])
+    exact = decision_loss(logits, accuracy, cost, 0.5)
+    drawn = decision_loss(logits, accuracy, cost, 0.5, "paper", 1.0, generator)
+    p = torch.tensor([0.3, -1.0, 0.8]).softmax(0)
+    by_hand = float((p * torch.tensor([2.05, 1.2, 0.5])).sum())
+    assert float(exact) == pytest.approx(by_hand, abs=1e-5)
+    assert float(drawn) == pytest.approx(by_hand, abs=0.02)
+
+
+def test_a_drawn_decision_is_one_hot_and_has_a_gradient() -> None:
+    logits = torch.zeros(5, 3, requires_grad=True)
+    decision = gumbel_decision(logits, 0.5, torch.Generator().manual_seed(1))
+    assert decision.detach().sort(1).values.round(decimals=5).tolist() == [[0, 0, 1]] * 5
+    (decision * torch.tensor([1.0, 2.0, 3.0])).sum().backward()
+    assert logits.grad is not None
+    assert float(logits.grad.abs().sum()) > 0
+
+
+def test_the_expected_loss_agrees_with_finite_differences() -> None:
+    torch.manual_seed(0)
+    accuracy, cost = torch.rand(4, 3).double(), torch.rand(4, 3).double()
+    logits = torch.randn(4, 3, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(lambda x: decision_loss(x, accuracy, cost, 0.7), logits)
+
+
+def test_the_temperature_falls_from_first_to_last() -> None:
+    values = [temperature_at(p) for p in (0.0, 0.5, 1.0, 2.0)]
+    assert values == pytest.approx([2.0, 1.0, 0.5, 0.5])
+
+
+def test_divergence_is_the_kl_of_the_characters_by_image() -> None:
+    teacher = torch.tensor([[[2.0, 0.0]], [[0.0, 0.0]], [[1.0, 1.0]]])
+    student = torch.tensor([[[0.0, 0.0]], [[0.0, 0.0]], [[1.0, 1.0]]])
+    p = torch.tensor([2.0, 0.0]).softmax(0)
+    by_hand = float((p * (p.log() - np.log(0.5))).sum())
+    found = divergence(teacher, student, torch.tensor([1, 1, 2]), 3)
+    assert found.tolist() == pytest.approx([0, by_hand, 0], abs=1e-6)
+
+
+# ---------------------------------------------------------------- policy and judging
+
+
+def test_a_policy_weighs_words_against_cost() -> None:
+    scores, costs, gflops = [3.0, 1.0, 0.5], [0.1, 0.4, 1.0], [10.0, 40.0, 100.0]
+    assert Policy(gamma=0).choose(scores, costs) == 2
+    assert Policy(gamma=1).choose(scores, costs) == 1
+    assert Policy(gamma=10).choose(scores, costs) == 0
+    assert Policy(gamma=0, budget=50).choose(scores, costs, gflops) == 1
+    assert Policy(gamma=0, budget=1).choose(scores, costs, gflops) == 0  # nothing fits: the cheapest
+    assert Policy(gamma=0, max_latency_ms=5).choose(scores, costs, None, [1, 4, 9]) == 1
+    assert Policy(gamma=0).choose([1.0, 1.0, 1.0], costs) == 0  # equals: the cheapest
+    with pytest.raises(ConfigError, match="gamma"):
+        Policy.parse({"gamma": -1})
+
+
+@given(st.lists(st.floats(0, 20), min_size=3, max_size=3), st.floats(0, 10), st.floats(0, 10))
+def test_a_higher_price_never_chooses_a_dearer_scale(scores: list[float], a: float, b: float) -> None:
+    costs = [0.1, 0.4, 1.0]
+    low, high = sorted((a, b))
+    assert Policy(gamma=high).choose(scores, costs) <= Policy(gamma=low).choose(scores, costs)
+
+
+def test_the_cross_run_oracle_wins_nothing_from_luck() -> None:
+    """Words read at random: the same-run oracle looks clever, the cross-run one does not."""
+    rng = np.random.default_rng(0)
+    lucky, m = [], measured([])
+    for _ in range(200):
+        read = rng.random((2, 3, 8)) < 0.5
+        changes = {"cares": np.ones(8, bool), "read": read, "detections": np.full((2, 3), 8)}
+        lucky.append(Measurement(**{**{f: getattr(m, f) for f in m.__dataclass_fields__}, **changes}))
+    first = Table.of(lucky, slice(0, 1))
+    same = first.reached(choose(first.losses(0.25), first.costs, 0.0))
+    crossed = cross_run_oracle(lucky, 0.25, [0.0])[0]
+    assert same.hmean > 0.6
+    assert crossed.hmean == pytest.approx(0.5, abs=0.04)
+
+
+def test_a_curve_is_read_between_its_points() -> None:
+    points = [Reached(0.2, 0.1), Reached(0.6, 0.5), Reached(0.3, 0.3), Reached(0.7, 1.0)]
+    assert hmean_at(points, 0.3) == pytest.approx(0.4)  # the line from the first to the second
+    assert hmean_at(points, 1.0) == 0.7
+    assert np.isnan(hmean_at(points, 0.01))
+
+
+# ---------------------------------------------------------------- fitting
+
+
+def random_pages(count: int, first: int) -> list[Measurement]:
+    rng = np.random.default_rng(first)
+    sizes = [(int(rng.choice([12, 24, 60])), int(rng.integers(1, 4))) for _ in range(count)]
+    return [measured([size] * bars, seed=first + i) for i, (size, bars) in enumerate(sizes)]
+
+
+@pytest.fixture(scope="module")
+def pages() -> tuple[list[Measurement], list[Measurement]]:
+    """To learn from, and never seen."""
+    return random_pages(50, 0), random_pages(40, 1000)
+
+
+@pytest.mark.parametrize("mode", ["expected", "paper"])
+def test_a_fitted_selector_chooses_what_can_be_read(
+    mode: str, pages: tuple[list[Measurement], list[Measurement]]
+) -> None:
+    torch.manual_seed(0)
+    examples = [Example.of_measurement(m, 0.0) for m in pages[0]]
+    settings = FitConfig(steps=250, mode=mode, batch_size=8, lr=6e-3)
+    selector = fit(DenseSelector(small()), examples, settings)
+    table = Table.of(pages[1])
+    scores = predict(selector, pages[1])
+    mine = table.reached(choose(scores, table.costs, 0.7))
+    curve = [Reached(0.0, 0.0), *table.fixed()]
+    assert mine.cost < 0.6
+    assert mine.hmean > hmean_at(curve, mine.cost) + 0.08
+    assert float(np.abs(scores - table.losses(0.0)).mean()) < 0.4
+
+
+def test_making_a_selector_goes_on_where_it_stopped(tmp_path: Path) -> None:
+    folder = tmp_path / "pages"
+    (folder / "images").mkdir(parents=True)
+    (folder / "gt").mkdir()
+    from PIL import Image
+
+    for number in range(12):
+        sample = page([[12, 30, 60][number % 3]] * 2, seed=number)
+        Image.fromarray(sample.image).save(folder / "images" / f"img_{number}.png")
+        lines = [",".join(str(int(v)) for v in p.ravel()) + ",bar\n" for p in sample.polygons]
+        (folder / "gt" / f"gt_img_{number}.txt").write_text("".join(lines))
+    source = {"kind": "icdar", "images": str(folder / "images"), "gt": str(folder / "gt")}
+    config = SelectorTrainingConfig.parse(
+        {
+            **{"scales": SCALES, "long_side": 96, "width": 8, "hidden": 8},
+            "pages": {"data": [source], "images": 4, "zooms": 1},
+            "measured": {"data": [source], "images": 12, "runs": 2},
+            "fit": {"steps": 20},
+        }
+    )
+    said: list[str] = []
+    path = make_selector(BarSpotter(), config, tmp_path / "run", said.append)
+    before = {f.name: f.stat().st_mtime_ns for f in (tmp_path / "run" / "measured").iterdir()}
+    assert len(before) == 12
+    record = json.loads((tmp_path / "run" / "selector.json").read_text())
+    assert record["images"] == 2
+    assert [point["scale"] for point in record["fixed"]] == list(SCALES)
+    make_selector(BarSpotter(), config, tmp_path / "run", said.append)
+    assert {f.name: f.stat().st_mtime_ns for f in (tmp_path / "run" / "measured").iterdir()} == before
+    assert load_selector(path).config.reference_short_side == 120
+    with pytest.raises(ConfigError, match="other scales"):
+        make_selector(
+            BarSpotter(),
+            config.model_copy(update={"init": str(path), "scales": (0.5, 1.0)}),
+            tmp_path / "other",
+        )
+
+
+# ---------------------------------------------------------------- files
+
+
+def test_a_selector_survives_its_file(tmp_path: Path) -> None:
+    selector = DenseSelector(small()).eval()
+    inputs = torch.rand(2, 3, 64, 96), torch.tensor([[240, 320], [100, 100]])
+    save_selector(selector, tmp_path / "s.safetensors", half=False)
+    again = load_selector(tmp_path / "s.safetensors")
+    assert again.config == selector.config
+    assert torch.equal(again(*inputs), selector(*inputs))
+    halved = load_selector(save_selector(selector, tmp_path / "h.safetensors"))
+    torch.testing.assert_close(halved(*inputs), selector(*inputs), atol=0.02, rtol=0.02)
+    (tmp_path / "bad.safetensors").write_bytes(b"junk")
+    with pytest.raises(WeightsError, match="cannot read"):
+        load_selector(tmp_path / "bad.safetensors")
+    from safetensors.torch import save_file
+
+    save_file({"x": torch.zeros(1)}, tmp_path / "foreign.safetensors")
+    with pytest.raises(WeightsError, match="holds no selector"):
+        load_selector(tmp_path / "foreign.safetensors")
+
+
+def test_the_selector_costs_less_than_a_hundredth_of_the_small_spotters() -> None:
+    from dld_backends.segmentation import SegmentationSpotter
+
+    chooser = ScaleChooser(DenseSelector(), BarSpotter())
+    teacher = SegmentationSpotter().flops(720, 1280, 10) / 1e9
+    assert 0 < chooser._own_gflops(720, 1280) < 0.01 * teacher
+
+
+# ---------------------------------------------------------------- the wrapper
+
+
+class FixedScores(ResolutionSelector):
+    """Loses as many words as it is told to; dark pictures lose none."""
+
+    scales = SCALES
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lost = torch.nn.Parameter(torch.tensor([4.0, 1.0, 0.0]))
+
+    def forward(self, thumbnails: Tensor, native_sizes: Tensor) -> Tensor:
+        bright = (thumbnails.mean((1, 2, 3)) > 0.4).to(self.lost.dtype)
+        return bright.unsqueeze(1) * self.lost
+
+
+@pytest.fixture
+def _bars() -> Iterator[None]:
+    backends.register("bars", BarSpotter)
+    yield
+    backends.unregister("bars")
+
+
+@pytest.mark.usefixtures("_bars")
+def test_auto_is_the_default_where_there_is_a_selector() -> None:
+    bright, dark = page([40]).image, (page([]).image // 4)
+    with DLDWrapper("bars", selector=FixedScores()) as dld:
+        assert dld.scale == "auto"
+        assert [p.scale for p in dld.spot([bright, dark, bright])] == [1.0, 0.25, 1.0]
+        assert dld.spot(bright, gamma=4.0).scale == 0.5
+        assert dld.spot(bright, scale=0.5).scale == 0.5
+        assert dld.spot(bright, scale="full").scale == 1.0
+        assert dld.spot(bright, budget=0.6).scale == 0.5  # 1.93 GFLOPs at scale 1, 0.49 at 0.5
+        assert dld.spot(bright).timings_ms["select"] > 0
+    assert DLDWrapper("bars").scale == "full"
+
+
+@pytest.mark.usefixtures("_bars")
+def test_the_cost_of_choosing_counts() -> None:
+    dld = DLDWrapper("bars", selector=DenseSelector(small()))
+    image = page([40]).image
+    chosen = dld.spot(image)
+    given = dld.spot(image, scale=chosen.scale)
+    assert chosen.gflops is not None
+    assert given.gflops is not None
+    assert chosen.gflops > given.gflops
+
+
+@pytest.mark.usefixtures("_bars")
+def test_the_choice_is_the_same_every_time_and_in_any_company() -> None:
+    torch.manual_seed(0)
+    images = [page([h] * 2, seed=h).image for h in (10, 20, 30, 40)]
+    dld = DLDWrapper("bars", selector=DenseSelector(small()))
+    alone = [dld.spot(image).scale for image in images]
+    for _ in range(5):
+        assert [p.scale for p in dld.spot(images)] == alone
+        assert [p.scale for p in dld.spot(images[::-1])] == alone[::-1]
+    chosen: list[float] = []
+    threads = [threading.Thread(target=lambda i=i: chosen.append(dld.spot(i).scale)) for i in images]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(chosen) == sorted(alone)
+
+
+@pytest.mark.usefixtures("_bars")
+def test_an_unsure_page_is_read_again_larger_if_asked() -> None:
+    image = page([40]).image
+    dld = DLDWrapper("bars", selector=FixedScores(), gamma=100.0)
+    once, twice = dld.spot(image), dld.spot(image, escalate=True)
+    assert (once.scale, once.words[0].text, once.escalated_from) == (0.25, "blur", None)
+    assert (twice.scale, twice.words[0].text, twice.escalated_from) == (1.0, "bar", 0.25)
+    assert once.gflops is not None
+    assert twice.gflops is not None
+    assert twice.gflops > once.gflops
+    assert twice.timings_ms["first_reading"] > 0
+    assert dld.spot(page([100]).image, escalate=True).escalated_from is None
+
+
+@pytest.mark.usefixtures("_bars")
+def test_a_time_limit_is_measured_on_this_machine() -> None:
+    dld = DLDWrapper("bars", selector=FixedScores())
+    image = page([40]).image
+    assert dld.spot(image, max_latency_ms=1e-9).scale == 0.25
+    assert dld.spot(image, max_latency_ms=1e9).scale == 1.0
+
+
+@pytest.mark.usefixtures("_bars")
+def test_listeners_hear_scores_and_choice() -> None:
+    heard: list[tuple[float, dict[float, float]]] = []
+
+    class Listener:
+        from dld_core import hookimpl
+
+        @hookimpl
+        def dld_scale_chosen(self, scale: float, scores: dict[float, float]) -> None:
+            heard.append((scale, dict(scores)))
+
+    hooks.register(Listener(), "test-listener")
+    try:
+        DLDWrapper("bars", selector=FixedScores()).spot(page([40]).image)
+    finally:
+        hooks.unregister("test-listener")
+    assert heard == [(1.0, {0.25: 4.0, 0.5: 1.0, 1.0: 0.0})]
+
+
+@pytest.mark.usefixtures("_bars")
+def test_dials_without_a_selector_are_an_error() -> None:
+    for dial in ({"gamma": 1.0}, {"budget": 5.0}, {"max_latency_ms": 9.0}, {"escalate": True}):
+        with pytest.raises(ConfigError, match="needs a resolution selector"):
+            DLDWrapper("bars", **dial)  # type: ignore[arg-type]
+    dld = DLDWrapper("bars", selector=FixedScores())
+    with pytest.raises(ConfigError, match="unknown option 'gama'"):
+        dld.spot(page([40]).image, gama=1.0)
+    with pytest.raises(ConfigError, match="budget"):
+        dld.spot(page([40]).image, budget=-1.0)
+
+
+@pytest.mark.usefixtures("_bars")
+def test_a_wrapper_is_saved_with_its_selector(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    image = page([30, 12]).image
+    dld = DLDWrapper("bars", selector=DenseSelector(small()), gamma=0.7, escalate=True)
+    again = DLDWrapper.load(dld.save(tmp_path / "saved"))
+    assert again.scale == "auto"
+    assert again.spot(image).to_dict()["scale"] == dld.spot(image).scale
+    assert json.loads((tmp_path / "saved" / "config.json").read_text())["gamma"] == 0.7
+    with pytest.raises(ConfigError, match="cannot be saved"):
+        DLDWrapper("bars", selector=FixedScores()).save(tmp_path / "other")
+
+
+@pytest.mark.usefixtures("_bars")
+def test_a_selector_of_another_reference_size_is_refused(tmp_path: Path) -> None:
+    path = save_selector(DenseSelector(small(reference_short_side=720)), tmp_path / "s.safetensors")
+    with pytest.raises(WeightsError, match="reference short side of 720"):
+        DLDWrapper("bars", selector=path)
+
+
+def test_a_black_box_of_unknown_cost_is_priced_by_pixels() -> None:
+    class Box(RedSpotter):
+        def flops(self, height: int, width: int, words: int = 0) -> None:  # type: ignore[override]
+            return None
+
+    choice = ScaleChooser(FixedScores(), Box())(page([40]).image, Policy(gamma=4.0))
+    assert choice.scale == 0.5
+    assert choice.gflops >= 0
+
+
+def test_thumbnails_come_from_any_image() -> None:
+    for shape in ((1, 1), (3, 4000), (5000, 40)):
+        small_: NDArray[np.uint8] = thumbnail(np.zeros((*shape, 3), np.uint8), 96)
+        assert small_.shape[:2] == thumbnail_size(*shape, 96)
