@@ -47,8 +47,8 @@ def bench(
     chosen = parse_scales(scales)
     loads = [partial(open_image, path) for path in list_images(images)[:limit]]
     with (
+        using(threads) as number,  # before the spotter: engines take their threads when they are made
         DLDWrapper(backend, None if weights == "none" else weights, device) as wrapper,
-        using(threads) as number,
     ):
         readers = [FixedScale(wrapper.spotter, scale, relative_to) for scale in chosen]
         costs = measure(readers, loads, repeats, warmup, wrapper.device, _progress)

@@ -176,21 +176,18 @@ def _time(reader: FixedScale, pixels: Pixels, log: _Log, device: str) -> None:
 
 @contextmanager
 def threads(number: int | None) -> Iterator[int]:
-    """Let torch (and OpenCV, where loaded) use so many threads; gives the number in force."""
-    import sys
-
+    """Let torch and OpenCV use so many threads; gives the number in force."""
     import torch
 
-    before = torch.get_num_threads()
-    cv2 = sys.modules.get("cv2")
-    cv2_before = cv2.getNumThreads() if cv2 else 0
+    from dld_core.imaging.opencv import import_cv2
+
+    cv2 = import_cv2()
+    before, cv2_before = torch.get_num_threads(), cv2.getNumThreads()
     try:
         if number is not None:
             torch.set_num_threads(number)
-            if cv2:
-                cv2.setNumThreads(number)
+            cv2.setNumThreads(number)
         yield torch.get_num_threads()
     finally:
         torch.set_num_threads(before)
-        if cv2:
-            cv2.setNumThreads(cv2_before)
+        cv2.setNumThreads(cv2_before)
