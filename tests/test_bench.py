@@ -121,6 +121,28 @@ def test_bench_counts_and_interleaves(monkeypatch: pytest.MonkeyPatch) -> None:
     assert not full.declared_differs
 
 
+class OutsideSpotter(RedSpotter):
+    """Computes nothing in torch, as an ONNX engine, and may say what it costs."""
+
+    cost: float | None = None
+
+    def flops(self, height: int, width: int, words: int = 0) -> float | None:  # type: ignore[override]
+        return self.cost
+
+
+@pytest.mark.parametrize("cost", [None, 4e9])
+def test_what_is_computed_outside_torch_costs_what_it_declares(cost: float | None) -> None:
+    spotter = OutsideSpotter()
+    spotter.cost = cost
+    (half,) = bench([FixedScale(spotter, 0.5)], [lambda: np.zeros((60, 80, 3), np.uint8)], repeats=1)
+    if cost is None:
+        assert half.gflops is None  # resizing alone is not the cost of reading
+    else:
+        assert half.gflops_spotter == half.gflops_declared == 4.0
+        assert half.gflops == pytest.approx(4.0, rel=1e-3)
+        assert half.gflops > 4.0
+
+
 def test_threads_are_set_and_set_back() -> None:
     before = torch.get_num_threads()
     with threads(1) as number:

@@ -33,7 +33,8 @@ class ScaleCost:
         width, height: mean working size in pixels.
         words: mean number of words found (and read: they are in the cost).
         gflops: FLOPs / 1e9 counted on real runs, a multiply-add counted as two; everything torch computes
-            between the decoded image and the words, resizing included. None where torch computes nothing.
+            between the decoded image and the words, resizing included. For a spotter outside torch (an ONNX
+            engine), what it declares stands in; None where it declares nothing.
         gmacs: the same in multiply-adds.
         gflops_spotter: the part of it that is the spotter's (all but resizing).
         gflops_declared: what the spotter says of itself, or None.
@@ -75,8 +76,8 @@ class ScaleCost:
 class _Log:
     sizes: list[tuple[int, int]] = field(default_factory=list)
     words: list[int] = field(default_factory=list)
-    flops: list[float] = field(default_factory=list)
-    spotter: list[float] = field(default_factory=list)
+    flops: list[float | None] = field(default_factory=list)
+    spotter: list[float | None] = field(default_factory=list)
     elements: list[int] = field(default_factory=list)
     declared: list[float | None] = field(default_factory=list)
     seconds: list[float] = field(default_factory=list)
@@ -85,18 +86,17 @@ class _Log:
 
     def summary(self, scale: float) -> ScaleCost:
         height, width = np.mean(self.sizes, axis=0)
-        flops = float(np.mean(self.flops)) / 1e9
-        known = [value for value in self.declared if value is not None]
+        gflops = _mean_giga(self.flops)
         milliseconds = np.array(self.seconds) * 1e3
         return ScaleCost(
             scale=scale,
             width=float(width),
             height=float(height),
             words=float(np.mean(self.words)),
-            gflops=flops or None,
-            gmacs=flops / 2 or None,
-            gflops_spotter=float(np.mean(self.spotter)) / 1e9 or None,
-            gflops_declared=float(np.mean(known)) / 1e9 if known else None,
+            gflops=gflops,
+            gmacs=None if gflops is None else gflops / 2,
+            gflops_spotter=_mean_giga(self.spotter),
+            gflops_declared=_mean_giga(self.declared),
             gelements=float(np.mean(self.elements)) / 1e9,
             latency_ms_median=float(np.median(milliseconds)),
             latency_ms_p95=float(np.quantile(milliseconds, 0.95)),
@@ -104,6 +104,11 @@ class _Log:
             peak_memory_mb=self.memory / 1e6,
             device_memory_mb=None if self.device_memory is None else self.device_memory / 1e6,
         )
+
+
+def _mean_giga(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return float(np.mean(known)) / 1e9 if known else None
 
 
 def bench(
@@ -157,10 +162,12 @@ def _count(reader: FixedScale, pixels: Pixels, log: _Log) -> None:
     height, width = pixels.shape[:2]
     log.sizes.append(reader.size(height, width))
     log.words.append(len(words))
-    log.flops.append(resizing.check().flops + reading.check().flops)
-    log.spotter.append(reading.flops)
+    declared = reader.declared(height, width, len(words))
+    spent = reading.check().flops or declared
+    log.flops.append(None if spent is None else resizing.check().flops + spent)
+    log.spotter.append(spent)
     log.elements.append(resizing.elements + reading.elements)
-    log.declared.append(reader.declared(height, width, len(words)))
+    log.declared.append(declared)
 
 
 def _time(reader: FixedScale, pixels: Pixels, log: _Log, device: str) -> None:
