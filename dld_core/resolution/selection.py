@@ -32,12 +32,14 @@ class Choice:
     Attributes:
         scale: fraction of the reference short side.
         scores: words lost by scale, as the selector expects; lower is better.
+        costs: by scale in the same order, as shares of the dearest.
         gflops: of choosing.
         milliseconds: of choosing.
     """
 
     scale: float
     scores: Mapping[float, float]
+    costs: Sequence[float]
     gflops: float
     milliseconds: float
 
@@ -72,10 +74,12 @@ class ScaleChooser:
         known = [g for g in gflops if g is not None]
         costs = known if len(known) == len(sizes) else [float(h * w) for h, w in sizes]
         milliseconds = self._milliseconds(sizes) if policy.max_latency_ms is not None else None
-        index = policy.choose(scores, [cost / max(costs) for cost in costs], gflops, milliseconds)
+        shares = [cost / max(costs) for cost in costs]
+        index = policy.choose(scores, shares, gflops, milliseconds)
         by_scale = dict(zip(self.selector.scales, scores, strict=True))
         taken = (time.perf_counter() - start) * 1e3
-        return Choice(self.selector.scales[index], by_scale, self._own_gflops(height, width), taken)
+        own = self._own_gflops(height, width)
+        return Choice(self.selector.scales[index], by_scale, shares, own, taken)
 
     def larger(self, scale: float) -> float:
         """The largest candidate, where an unsure reading escalates to."""

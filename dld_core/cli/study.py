@@ -1,0 +1,36 @@
+"""`dld study`: the cross-framework table."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+
+def study(
+    config: Annotated[Path, typer.Argument(help="Sets and systems (YAML); see docs/study.md.")],
+    out: Annotated[Path, typer.Option("--out", help="Folder for tables, pictures and readings.")],
+    json: Annotated[bool, typer.Option("--json", help="Print the rows as json.")] = False,
+) -> None:
+    """Read sets of images with several systems, at fixed scales and at scales of a selector's choice:
+    study.csv, study.md, study.json and a plot for each set. Goes on where it was stopped.
+    """
+    from dld_core.study import StudyConfig
+    from dld_core.study import study as run
+
+    rows = run(StudyConfig.load(config), out, _progress, lambda text: typer.echo(f"dld: {text}", err=True))
+    if json:
+        import json as format_
+
+        typer.echo(format_.dumps(rows, indent=2, ensure_ascii=False))
+        return
+    typer.echo((out / "study.md").read_text(encoding="utf-8"))
+
+
+def _progress(items: Iterable[Any]) -> Iterable[Any]:
+    from rich.console import Console
+    from rich.progress import track
+
+    return track(list(items), description="reading", console=Console(stderr=True))

@@ -1,0 +1,78 @@
+"""The cross-framework study: any systems on any sets, at fixed scales and at scales of a selector's choice.
+
+`study(StudyConfig.load("study.yaml"), out)` is what `dld study` does.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+from dld_core.study.config import SetConfig, StudyConfig, SystemConfig
+
+__all__ = ["SetConfig", "StudyConfig", "SystemConfig", "study"]
+
+
+def study(
+    config: StudyConfig,
+    out: Path,
+    track: Callable[[Iterable[Any]], Iterable[Any]] = lambda items: items,
+    say: Callable[[str], None] = lambda _: None,
+) -> list[dict[str, Any]]:
+    """Read what was not read yet, write the tables into `out`, and return their rows.
+
+    Args:
+        config: what to read with what.
+        out: folder; the readings of each set are kept in `out/readings`.
+        track: wraps the images that are left, for a progress bar.
+        say: is told what is going on.
+
+    Raises:
+        ConfigError: the folder holds readings under other settings, or a part is configured wrongly.
+        DataError: a set has no images or is malformed.
+    """
+    from dld_core.evaluation import Lexicons, Protocol, read_ground_truth
+    from dld_core.evaluation.reading import annotated_images
+    from dld_core.study import report, table
+    from dld_core.study.readings import System, read_set, settings_of
+
+    if config.threads is not None:
+        import torch
+
+        torch.set_num_threads(config.threads)
+    systems = [System(name, settings, config.device) for name, settings in config.systems.items()]
+    found: list[dict[str, Any]] = []
+    for name, settings in config.sets.items():
+        truth = read_ground_truth(Path(settings.gt), "auto", settings.format)
+        files, _ = annotated_images(Path(settings.images), truth)
+        files = dict(list(files.items())[: settings.limit])
+        say(f"{name}: {len(files)} images, {sum(len(s.readers) for s in systems)} readings each")
+        record = out / "readings" / f"{name}.jsonl"
+        records = read_set(files, systems, record, settings_of(config, name), track)
+        lexicons = {key: Lexicons.read(Path(path)) for key, path in settings.lexicons.items()}
+        scorer = table.SetScorer(truth, lexicons, Protocol.parse({"iou": config.iou}, "study"))
+        found += table.rows(name, records, scorer, config)
+    for path in report.write(found, out, _about(config), say):
+        say(f"wrote {path}")
+    return found
+
+
+def _about(config: StudyConfig) -> dict[str, Any]:
+    import torch
+
+    threads = config.threads or torch.get_num_threads()
+    return {
+        "conditions": (
+            "One image at a time, pixels to words, all systems and scales of an image in turn; "
+            f"{threads} threads of {os.cpu_count()} on {platform.machine()}, torch {torch.__version__}. "
+            "GFLOPs: 1e9 FLOPs, a multiply-add counted as 2, the selector's included; 'of full': relative to "
+            "the first system at its largest scale (mean time for latency). Intervals: 95%, percentile "
+            "bootstrap over images, 1000 resamples, seed 0. Rows of a selector are put together from the "
+            "readings at the scales it chose, with the time and FLOPs of choosing added."
+        ),
+        "lexicons": {name: list(settings.lexicons) for name, settings in config.sets.items()},
+        "settings": config.model_dump(mode="json"),
+    }

@@ -1,0 +1,85 @@
+"""The settings of a study: which systems read which sets, at which scales and prices."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import Field, field_validator, model_validator
+
+from dld_core.config import PartConfig
+
+DEFAULT_SCALES = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 1.0)
+DEFAULT_GAMMAS = (0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2)
+
+
+class SetConfig(PartConfig):
+    """Annotated images.
+
+    Attributes:
+        images: folder of pictures.
+        gt: their annotations, in the challenge's txt or (with `format`) any that `dld data convert` reads.
+        format: see `dld evaluate --format`.
+        lexicons: name -> word list, or folder of one per image ("strong", "weak", "generic", "full").
+        limit: only the first so many images; None for all.
+    """
+
+    images: str
+    gt: str
+    format: str | None = None
+    lexicons: dict[str, str] = Field(default_factory=dict)
+    limit: int | None = Field(default=None, ge=1)
+
+
+class SystemConfig(PartConfig):
+    """One spotter, read at fixed scales and, with a selector, at scales of its choice.
+
+    Attributes:
+        backend, weights, options: as DLDWrapper takes them.
+        student: read with the distilled student that ships with the weights, where there is one.
+        scales: fractions of the reference short side.
+        native_scales: fractions of the image's own size ("vanilla multi-scale"); never enlarged, so that
+            no saving comes from undoing an enlargement.
+        selector: "bundled", a file, or None: nothing is chosen.
+        gammas: prices at which the selector chooses (see `Policy`).
+    """
+
+    backend: str
+    weights: str | None = "bundled"
+    options: dict[str, Any] = Field(default_factory=dict)
+    student: bool = True
+    scales: tuple[float, ...] = DEFAULT_SCALES
+    native_scales: tuple[float, ...] = ()
+    selector: str | None = "bundled"
+    gammas: tuple[float, ...] = DEFAULT_GAMMAS
+
+    @field_validator("scales", "native_scales")
+    @classmethod
+    def _positive(cls, scales: tuple[float, ...]) -> tuple[float, ...]:
+        if any(not 0 < s <= 4 for s in scales):
+            raise ValueError("scales must each be above 0 and up to 4")
+        return tuple(sorted(set(scales)))
+
+
+class StudyConfig(PartConfig):
+    """A cross-framework study.
+
+    Attributes:
+        sets: name -> annotated images.
+        systems: name -> spotter; the first is what the relative cost of all others refers to, at its
+            largest scale.
+        threads: of the CPU.
+        device: "auto", "cpu", "cuda:0".
+        iou: a match needs an overlap above this.
+    """
+
+    sets: dict[str, SetConfig]
+    systems: dict[str, SystemConfig]
+    threads: int | None = Field(default=None, ge=1)
+    device: str = "auto"
+    iou: float = Field(default=0.5, gt=0, lt=1)
+
+    @model_validator(mode="after")
+    def _something(self) -> StudyConfig:
+        if not self.sets or not self.systems:
+            raise ValueError("a study needs at least one set and one system")
+        return self

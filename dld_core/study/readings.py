@@ -1,0 +1,217 @@
+"""Reading: every system reads every image at every scale, in turn, so that a noisy machine hurts all alike.
+
+Each image's readings are written to disk at once; a study that was stopped goes on with the next image.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dld_core.errors import ConfigError, DataError
+from dld_core.evaluation.fixed import Base, FixedScale
+from dld_core.evaluation.words import ImageWords
+from dld_core.imaging import open_image
+from dld_core.interfaces import Spotter
+from dld_core.resolution import Policy, ScaleChooser
+from dld_core.study.config import StudyConfig, SystemConfig
+
+Track = Callable[[Iterable[Any]], Iterable[Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """One image, read by one system at one scale.
+
+    Attributes:
+        system, base, scale: what read, and at which fraction of what.
+        words: polygons (flat coordinates), texts and scores, in the image's pixels.
+        gflops: of reading, a multiply-add counted as 2; None where unknown.
+        milliseconds: pixels to words.
+    """
+
+    system: str
+    base: Base
+    scale: float
+    words: list[tuple[list[float], str, float]]
+    gflops: float | None
+    milliseconds: float
+
+    def packed(self) -> ImageWords:
+        """The words for the evaluator."""
+        return ImageWords.of(
+            [w[0] for w in self.words], [w[1] for w in self.words], scores=[w[2] for w in self.words]
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Choosing:
+    """What a system's selector said about one image.
+
+    Attributes:
+        scores: words lost, by scale.
+        costs: relative costs, by scale, as the policy weighs them.
+        gflops, milliseconds: of choosing.
+    """
+
+    system: str
+    scales: list[float]
+    scores: list[float]
+    costs: list[float]
+    gflops: float
+    milliseconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class ImageRecord:
+    """Everything about one image of a set."""
+
+    name: str
+    readings: list[Reading]
+    choices: list[Choosing]
+
+    def to_json(self) -> str:
+        """One line."""
+        return json.dumps(asdict(self), ensure_ascii=False)
+
+    @classmethod
+    def from_json(cls, line: str) -> ImageRecord:
+        """From `to_json`."""
+        values = json.loads(line)
+        readings = [Reading(**{**r, "words": [tuple(w) for w in r["words"]]}) for r in values["readings"]]
+        return cls(values["name"], readings, [Choosing(**c) for c in values["choices"]])
+
+
+class System:
+    """A system of the study, ready to read.
+
+    Args:
+        name: in the tables.
+        config: its settings.
+        device: where it computes.
+    """
+
+    def __init__(self, name: str, config: SystemConfig, device: str) -> None:
+        from dld_core.wrapper import DLDWrapper
+
+        self.name = name
+        self.wrapper = DLDWrapper(
+            config.backend, config.weights, device, selector=config.selector, **config.options
+        )
+        spotter = self.wrapper.spotter if config.student else self.wrapper.teacher
+        self.spotter: Spotter = spotter
+        self.readers = [
+            *(FixedScale(spotter, scale, "reference") for scale in config.scales),
+            *(FixedScale(spotter, scale, "native") for scale in config.native_scales),
+        ]
+        selector = self.wrapper.selector if config.selector is not None and config.gammas else None
+        self.chooser = None if selector is None else ScaleChooser(selector, spotter, self.wrapper.working)
+        missing = set() if selector is None else set(selector.scales) - set(config.scales)
+        if missing:
+            raise ConfigError(
+                f"system {name!r}: its selector chooses among {selector.scales}; "  # type: ignore[union-attr]
+                f"'scales' lacks {sorted(missing)}"
+            )
+
+    def choose(self, image: NDArray[np.uint8]) -> Choosing | None:
+        """What the selector says, if there is one."""
+        if self.chooser is None:
+            return None
+        choice = self.chooser(image, Policy())
+        return Choosing(
+            self.name,
+            list(choice.scores),
+            list(choice.scores.values()),
+            list(choice.costs),
+            choice.gflops,
+            choice.milliseconds,
+        )
+
+
+def read_image(name: str, path: Path, systems: Sequence[System], first: int, warm: bool) -> ImageRecord:
+    """Read one image with every system at every scale, beginning with the job number `first`."""
+    image = open_image(path, exif=False)
+    jobs = [(system, reader) for system in systems for reader in system.readers]
+    if warm:
+        for system, reader in jobs:  # the first run of a shape is slower
+            reader.read(image)
+            system.choose(image)
+    done: dict[int, Reading] = {}
+    for step in range(len(jobs)):
+        index = (step + first) % len(jobs)
+        done[index] = _read(*jobs[index], image)
+    choices = [choice for system in systems if (choice := system.choose(image)) is not None]
+    return ImageRecord(name, [done[i] for i in range(len(jobs))], choices)
+
+
+def _read(system: System, reader: FixedScale, image: NDArray[np.uint8]) -> Reading:
+    start = time.perf_counter()
+    words = reader.read(image)
+    taken = (time.perf_counter() - start) * 1e3
+    flops = reader.declared(image.shape[0], image.shape[1], len(words))
+    plain = [
+        ([round(float(v), 2) for point in w.polygon for v in point], w.text, round(w.score, 4)) for w in words
+    ]
+    return Reading(
+        system.name, reader.base, reader.scale, plain, None if flops is None else flops / 1e9, round(taken, 3)
+    )
+
+
+def read_set(
+    files: Mapping[str, Path], systems: Sequence[System], record: Path, settings: str, track: Track
+) -> list[ImageRecord]:
+    """Every image of a set, from the record where it is there; the rest is read and added to it.
+
+    Raises:
+        ConfigError: the record was written under other settings.
+        DataError: it is damaged.
+    """
+    known = {r.name: r for r in _known(record, settings)}
+    todo = [(name, path) for name, path in files.items() if name not in known]
+    with record.open("a", encoding="utf-8") as out:
+        for number, (name, path) in enumerate(track(todo)):
+            known[name] = read_image(name, path, systems, len(known), warm=number == 0)
+            out.write(known[name].to_json() + "\n")
+            out.flush()
+    return [known[name] for name in files]
+
+
+def _known(record: Path, settings: str) -> Iterator[ImageRecord]:
+    if not record.exists():
+        record.parent.mkdir(parents=True, exist_ok=True)
+        record.write_text(settings + "\n", encoding="utf-8")
+        return
+    first, *lines = record.read_text(encoding="utf-8").splitlines()
+    if first != settings:
+        raise ConfigError(
+            f"{record} holds readings under other settings; choose another folder with --out, or delete it"
+        )
+    for number, line in enumerate(lines, start=2):
+        try:
+            yield ImageRecord.from_json(line)
+        except (ValueError, KeyError, TypeError) as error:
+            raise DataError(
+                f"{record}:{number} is damaged ({error}); delete that line and run again"
+            ) from None
+
+
+def settings_of(config: StudyConfig, name: str) -> str:
+    """What a record depends on, as one line: the set, the systems, threads and device."""
+    values = config.model_dump(mode="json")
+    # Prices are weighed afterwards: changing them needs no new reading.
+    systems = {n: {k: v for k, v in s.items() if k != "gammas"} for n, s in values["systems"].items()}
+    kept = {
+        "set": values["sets"][name],
+        "systems": systems,
+        "threads": config.threads,
+        "device": config.device,
+    }
+    kept["set"].pop("lexicons")
+    return json.dumps(kept, sort_keys=True)

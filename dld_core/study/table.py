@@ -1,0 +1,115 @@
+"""From readings to rows: fixed scales, the selector's choices, and the cross-framework table.
+
+The rows of a selector are put together from the readings at the scales that it chooses, with the time and the
+FLOPs of choosing added: what was read at a scale does not depend on who chose it.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from dld_core.evaluation import Lexicons, Protocol, score
+from dld_core.evaluation.curve import CurvePoint
+from dld_core.evaluation.lexicon import LexiconRule
+from dld_core.evaluation.words import ImageWords
+from dld_core.resolution import Policy
+from dld_core.study.config import StudyConfig
+from dld_core.study.readings import Choosing, ImageRecord, Reading
+
+Picked = list[tuple[Reading, Choosing | None]]
+
+
+class SetScorer:
+    """The truth and the lexicons of one set.
+
+    Args:
+        truth: annotations by image name.
+        lexicons: by name.
+        protocol: the rules.
+    """
+
+    def __init__(
+        self, truth: Mapping[str, ImageWords], lexicons: Mapping[str, Lexicons], protocol: Protocol
+    ) -> None:
+        self.truth = truth
+        self.lexicons = lexicons
+        self.protocol = protocol
+
+    def row(self, names: Sequence[str], picked: Picked) -> dict[str, Any]:
+        """Scores, cost, latency and scales of one way of reading the images."""
+        words = {name: reading.packed() for name, (reading, _) in zip(names, picked, strict=True)}
+        truth = {name: self.truth[name] for name in names}
+        point = CurvePoint(0.0, score(truth, words, self.protocol), _mean_gflops(picked), _times(picked))
+        row = point.row()
+        del row["scale"]
+        for name, lexicon in self.lexicons.items():
+            row[f"e2e_{name}"] = score(truth, words, self.protocol, lexicon, LexiconRule()).e2e.hmean
+        row["scales"] = {
+            f"{scale:g}": count for scale, count in sorted(Counter(r.scale for r, _ in picked).items())
+        }
+        return row
+
+
+def _mean_gflops(picked: Picked) -> float | None:
+    total = 0.0
+    for reading, choosing in picked:
+        if reading.gflops is None:
+            return None
+        total += reading.gflops + (0.0 if choosing is None else choosing.gflops)
+    return total / max(len(picked), 1)
+
+
+def _times(picked: Picked) -> list[float]:
+    return [r.milliseconds + (0.0 if c is None else c.milliseconds) for r, c in picked]
+
+
+def rows(
+    name: str, records: Sequence[ImageRecord], scorer: SetScorer, config: StudyConfig
+) -> list[dict[str, Any]]:
+    """All rows of a set: every system at every fixed scale and at every price."""
+    names = [record.name for record in records]
+    found = []
+    for system, settings in config.systems.items():
+        for base, scales in (("reference", settings.scales), ("native", settings.native_scales)):
+            for scale in scales:
+                picked: Picked = [(_reading(r, system, base, scale), None) for r in records]
+                row = scorer.row(names, picked)
+                found.append({"set": name, "system": system, "kind": base, "at": scale, **row})
+        if all(_choosing(record, system) for record in records):
+            for gamma in settings.gammas:
+                row = scorer.row(names, [_chosen(r, system, gamma) for r in records])
+                found.append({"set": name, "system": system, "kind": "chosen", "at": gamma, **row})
+    return _with_relative_costs(found, next(iter(config.systems)))
+
+
+def _reading(record: ImageRecord, system: str, base: str, scale: float) -> Reading:
+    return next(r for r in record.readings if (r.system, r.base, r.scale) == (system, base, scale))
+
+
+def _choosing(record: ImageRecord, system: str) -> Choosing | None:
+    return next((c for c in record.choices if c.system == system), None)
+
+
+def _chosen(record: ImageRecord, system: str, gamma: float) -> tuple[Reading, Choosing | None]:
+    choosing = _choosing(record, system)
+    assert choosing is not None
+    index = Policy(gamma=gamma).choose(choosing.scores, choosing.costs)
+    return _reading(record, system, "reference", choosing.scales[index]), choosing
+
+
+def _with_relative_costs(found: list[dict[str, Any]], first: str) -> list[dict[str, Any]]:
+    """Cost and latency as shares of the first system's at its largest reference scale."""
+    full = max(
+        (r for r in found if r["system"] == first and r["kind"] == "reference"),
+        key=lambda r: float(r["at"]),
+        default=None,
+    )
+    for row in found:
+        known = full is not None and row["gflops"] is not None and full["gflops"] is not None
+        row["relative_gflops"] = row["gflops"] / full["gflops"] if known else None  # type: ignore[index]
+        row["relative_latency"] = (
+            None if full is None else full["images_per_second"] / max(row["images_per_second"], 1e-9)
+        )
+    return found

@@ -1,0 +1,139 @@
+"""The study: one reading of everything, tables put together from it, and going on where it stopped."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from cli_runner import runner
+from PIL import Image
+from test_resolution import SCALES, BarSpotter, page, small
+from torch import Tensor
+
+from dld_core.errors import ConfigError, DataError
+from dld_core.registry import backends
+from dld_core.resolution import DenseSelector, Policy, load_selector, save_selector
+from dld_core.study import StudyConfig, study
+from dld_core.types import Word
+
+HEIGHTS = (12, 24, 52, 52)
+
+
+class CountingBars(BarSpotter):
+    """Counts its readings."""
+
+    count = 0
+
+    def predict(self, images: Sequence[Tensor]) -> list[list[Word]]:
+        CountingBars.count += len(images)
+        return super().predict(images)
+
+
+@pytest.fixture
+def sets(tmp_path: Path) -> Iterator[dict[str, Any]]:
+    backends.register("bars", CountingBars)
+    for folder in ("images", "gt"):
+        (tmp_path / folder).mkdir()
+    for number, height in enumerate(HEIGHTS):
+        sample = page([height] * 2, seed=number)
+        Image.fromarray(sample.image).save(tmp_path / "images" / f"img_{number}.png")
+        lines = [",".join(str(int(v)) for v in p.ravel()) + ",bar\n" for p in sample.polygons]
+        (tmp_path / "gt" / f"gt_img_{number}.txt").write_text("".join(lines))
+    (tmp_path / "words.txt").write_text("bar\nblurb\n")
+    torch.manual_seed(0)
+    save_selector(DenseSelector(small()), tmp_path / "selector.safetensors")
+    images, gt = str(tmp_path / "images"), str(tmp_path / "gt")
+    yield {"bars": {"images": images, "gt": gt, "lexicons": {"weak": str(tmp_path / "words.txt")}}}
+    backends.unregister("bars")
+
+
+def config(sets: dict[str, Any], tmp_path: Path, **changes: Any) -> StudyConfig:
+    system = {"backend": "bars", "scales": SCALES, "native_scales": [0.5], "gammas": [0.1, 2.0]}
+    system |= {"selector": str(tmp_path / "selector.safetensors"), **changes}
+    return StudyConfig.parse({"sets": sets, "systems": {"Bars": system}})
+
+
+def test_rows_hold_every_setting_and_agree_with_the_readings(sets: dict[str, Any], tmp_path: Path) -> None:
+    rows = study(config(sets, tmp_path), tmp_path / "out")
+    assert [(r["kind"], r["at"]) for r in rows] == [
+        *(("reference", s) for s in SCALES),
+        ("native", 0.5),
+        *(("chosen", g) for g in (0.1, 2.0)),
+    ]
+    # Bars of 12, 24 and 52 pixels natively are half as high at the reference size; eight can be read.
+    recall = {r["at"]: r["e2e_recall"] for r in rows if r["kind"] == "reference"}
+    assert recall == {0.25: 0.0, 0.5: 0.5, 1.0: 0.75}
+    full = rows[2]
+    assert full["relative_gflops"] == full["relative_latency"] == 1
+    assert rows[3]["gflops"] == pytest.approx(full["gflops"])  # half of 240 is the reference size
+    record = (tmp_path / "out" / "readings" / "bars.jsonl").read_text().splitlines()
+    assert len(record) == 1 + len(HEIGHTS)
+    selector = load_selector(tmp_path / "selector.safetensors")
+    for row in rows[4:]:
+        counts: dict[str, int] = {}
+        total = 0.0
+        for line in map(json.loads, record[1:]):
+            choosing = line["choices"][0]
+            scale = selector.scales[Policy(gamma=row["at"]).choose(choosing["scores"], choosing["costs"])]
+            counts[f"{scale:g}"] = counts.get(f"{scale:g}", 0) + 1
+            reading = next(r for r in line["readings"] if r["scale"] == scale and r["base"] == "reference")
+            total += reading["gflops"] + choosing["gflops"]
+        assert row["scales"] == counts
+        assert row["gflops"] == pytest.approx(total / len(HEIGHTS))
+
+
+def test_tables_and_pictures_are_written(sets: dict[str, Any], tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    out = tmp_path / "out"
+    rows = study(config(sets, tmp_path), out)
+    with (out / "study.csv").open() as file:
+        assert len(list(csv.DictReader(file))) == len(rows)
+    text = (out / "study.md").read_text()
+    assert "| Bars | chosen, gamma 2 |" in text
+    assert "E2E Weak" in text
+    with Image.open(out / "study_bars.png") as picture:
+        assert picture.width > 500
+
+
+def test_nothing_is_read_twice(sets: dict[str, Any], tmp_path: Path) -> None:
+    out, record = tmp_path / "out", tmp_path / "out" / "readings" / "bars.jsonl"
+    first = study(config(sets, tmp_path), out)
+    lines = record.read_text().splitlines()
+    record.write_text("\n".join(lines[:3]) + "\n")  # as if stopped after two images
+    CountingBars.count = 0
+    again = study(config(sets, tmp_path, gammas=[0.1, 2.0, 5.0]), out)
+    readers = len(SCALES) + 1
+    assert CountingBars.count == 3 * readers  # two images, and the first of them once more to warm up
+    same = ("e2e_hmean", "gflops", "scales")
+    assert [[r[k] for k in same] for r in again[: len(first)]] == [[r[k] for k in same] for r in first]
+    assert len(again) == len(first) + 1
+    record.write_text("\n".join([*lines[:3], "{broken"]) + "\n")
+    with pytest.raises(DataError, match=r"bars\.jsonl:4 is damaged"):
+        study(config(sets, tmp_path), out)
+    with pytest.raises(ConfigError, match="other settings"):
+        study(config(sets, tmp_path, scales=[0.25, 0.5, 0.8, 1.0]), out)
+
+
+def test_a_selector_needs_its_scales_to_be_read(sets: dict[str, Any], tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"lacks \[0\.25\]"):
+        study(config(sets, tmp_path, scales=[0.5, 1.0]), tmp_path / "out")
+
+
+def test_the_command(sets: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = runner(capsys)
+    settings = tmp_path / "study.yaml"
+    settings.write_text(
+        json.dumps({"sets": sets, "systems": {"A": {"backend": "bars", "scales": [1.0], "selector": None}}})
+    )
+    code, out, err = run("study", settings, "--out", tmp_path / "out", "--json")
+    assert code == 0, err
+    assert json.loads(out)[0]["e2e_recall"] == 0.75
+    settings.write_text("sets: {}\nsystems: {}\nsistems: 1\n")
+    code, _, err = run("study", settings, "--out", tmp_path / "other")
+    assert code == 2
+    assert "did you mean 'systems'" in err
