@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor
 
 
@@ -33,7 +35,7 @@ def stack_images(
     return torch.stack(padded), sizes
 
 
-def same_size_groups(images: Sequence[Tensor], limit: int) -> list[list[int]]:
+def same_size_groups(images: Sequence[Tensor | NDArray[Any]], limit: int) -> list[list[int]]:
     """Indices of images of one shape, at most `limit` together: nobody's padding depends on its company."""
     by_size: dict[tuple[int, ...], list[int]] = {}
     for index, image in enumerate(images):

@@ -27,6 +27,7 @@ from dld_backends.segmentation.losses import (
     dice_loss,
 )
 from dld_backends.segmentation.network import PRIOR, Maps
+from dld_backends.segmentation.pages import region_options
 from dld_backends.segmentation.regions import find_regions
 from dld_core.errors import ConfigError, WeightsError
 from dld_core.geometry import iou
@@ -238,11 +239,12 @@ def test_a_few_steps_teach_it_where_a_word_is() -> None:
     assert reading[-1] < reading[0] / 5
     with torch.no_grad():
         images, _ = spotter.eval().stack(batch.images)
-        with_word, without = spotter.head.probability(spotter.fine_map(images)).numpy()
-    (polygon,), (score,) = find_regions(with_word, spotter.regions)
+        with_word, without = spotter.head.probability(spotter.reading_maps(images).fine).numpy()
+    options = region_options(spotter.config)
+    (polygon,), (score,) = find_regions(with_word, options)
     assert iou(polygon, batch.polygons[0][0].numpy()) > 0.7
     assert score > 0.6
-    assert find_regions(without, spotter.regions) == ([], [])
+    assert find_regions(without, options) == ([], [])
 
 
 def test_padding_is_never_read_as_an_image() -> None:

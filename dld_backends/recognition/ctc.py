@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dld_backends.recognition.precision import full_precision
-from dld_backends.recognition.prefix_search import BLANK, best_texts
+from dld_backends.recognition.prefix_search import BLANK, best_texts, spell
 from dld_core.charset import Charset
 from dld_core.interfaces import SequenceDecoder
 from dld_core.types import Hypotheses
@@ -51,7 +51,7 @@ class CTCDecoder(SequenceDecoder):
 
     def decode(self, tokens: Tensor) -> list[str]:
         """[N, L] ids to texts; padding says nothing."""
-        return [self.charset.text(token - 1 for token in row) for row in tokens.tolist()]
+        return spell(tokens.tolist(), self.charset)
 
     # --- the interface ---------------------------------------------------------------------------
 

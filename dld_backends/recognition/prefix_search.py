@@ -6,10 +6,13 @@ what it finds is scored again by the forward algorithm (Graves et al., ICML 2006
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+
+from dld_core.charset import Charset
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -20,6 +23,11 @@ BLANK = 0
 # FNV-1a, 64 bits: texts are told apart by a number rather than letter by letter.
 _EMPTY, _PRIME = np.uint64(0xCBF29CE484222325), np.uint64(0x100000001B3)
 _NOBODY = np.uint64(0)
+
+
+def spell(tokens: Iterable[Iterable[int]], charset: Charset) -> list[str]:
+    """The text of each row of tokens; padding says nothing."""
+    return [charset.text(token - 1 for token in row) for row in tokens]
 
 
 class Texts(NamedTuple):

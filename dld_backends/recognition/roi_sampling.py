@@ -74,23 +74,27 @@ def sample_regions(
         [N, C, height, width], N regions in order of images; zero outside of the map.
     """
     height, width = size
-    extent = features.new_tensor([features.shape[3], features.shape[2]], dtype=torch.float32) * stride
+    extent = features.shape[2] * stride, features.shape[3] * stride
     crops = []
     for index, regions in enumerate(polygons):
         if not len(regions):
             continue
-        points = region_grids([_array(p) for p in regions], height, width)
-        grid = torch.from_numpy(points).to(features.device) / extent * 2 - 1
-        crop = F.grid_sample(
-            features[index : index + 1].float(),
-            grid.reshape(1, -1, width, 2),
-            mode="bilinear",
-            align_corners=False,
-        )
-        crops.append(crop.reshape(-1, len(regions), height, width).transpose(0, 1))
+        points = torch.from_numpy(region_grids([_array(p) for p in regions], height, width))
+        crops.append(sample_points(features[index : index + 1], points[None].to(features.device), extent))
     if not crops:  # an empty view rather than new zeros: a batch without words keeps its graph
         return features[:0, :, :1, :1].float().expand(-1, -1, height, width)
     return torch.cat(crops)
+
+
+def sample_points(features: Tensor, points: Tensor, extent: tuple[float, float]) -> Tensor:
+    """Read maps [B, C, H, W] at points [B, N, h, w, 2] (x, y), in pixels of the image: [B * N, C, h, w].
+
+    Args:
+        extent: height and width of the image that the maps cover, pixels.
+    """
+    grid = torch.stack([points[..., 0] * (2 / extent[1]), points[..., 1] * (2 / extent[0])], -1) - 1
+    crops = F.grid_sample(features.float(), grid.flatten(1, 2), mode="bilinear", align_corners=False)
+    return crops.unflatten(2, points.shape[1:3]).transpose(1, 2).flatten(0, 1)
 
 
 def _array(polygon: Tensor | NDArray[np.float32]) -> NDArray[np.float32]:

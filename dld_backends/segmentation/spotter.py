@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import fields
 from functools import partial
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from dld_backends.images import rounded_up
@@ -18,11 +18,10 @@ from dld_backends.recognition.ctc import CTCDecoder
 from dld_backends.recognition.encoder import SequenceEncoder
 from dld_backends.recognition.maps import ReadingMaps
 from dld_backends.recognition.spotter import ReadingSpotter
-from dld_backends.recognition.words import read_words
 from dld_backends.segmentation.config import SegmentationConfig
 from dld_backends.segmentation.losses import binarization_losses
 from dld_backends.segmentation.network import BinarizationHead, LightTrunk
-from dld_backends.segmentation.regions import RegionOptions, find_regions
+from dld_backends.segmentation.pages import find_words
 from dld_backends.segmentation.targets import draw_targets
 from dld_core.charset import Charset
 from dld_core.types import Batch, DenseMap, TrainOutput, Word
@@ -46,8 +45,21 @@ class SegmentationSpotter(ReadingSpotter):
         self.trunk = LightTrunk(config)
         self.head = BinarizationHead(config)
         self.reader = _reader(config)
-        names = [field.name for field in fields(RegionOptions)]
-        self.regions = RegionOptions(**{name: getattr(config, name) for name in names})
+
+    @classmethod
+    def create(cls, weights: str | Path | None = "bundled", device: str = "cpu", **options: Any) -> Any:
+        """Build one in eval mode; an OnnxSpotter where the weights are a file that `dld export` wrote."""
+        if weights is not None and Path(weights).suffix == ".onnx":
+            from dld_backends.segmentation.onnx_spotter import OnnxSpotter
+
+            return OnnxSpotter.create(weights, device, **options)
+        return super().create(weights, device, **options)
+
+    def export(self, file: Path, calibration: Sequence[NDArray[np.uint8]] | None = None) -> list[Path]:
+        """Write it as ONNX; see `dld_core.exporting.Exportable`."""
+        from dld_backends.segmentation.export import export
+
+        return export(self, file, calibration)
 
     def reading_maps(self, images: Tensor) -> ReadingMaps:
         """The map that head and recogniser share, and the recogniser's own finer one."""
@@ -106,14 +118,8 @@ class SegmentationSpotter(ReadingSpotter):
         """The map, its regions, and the reading of every region."""
         maps = self.reading_maps(images)
         text = self.head.probability(maps.fine).cpu().numpy()
-        stride = self.config.map_stride
-        words = []
-        for index, (height, width) in enumerate(sizes):
-            own = text[index, : -(-height // stride), : -(-width // stride)]  # without the padding
-            polygons, scores = find_regions(own, self.regions)
-            read = partial(self.reader.read, maps.of_image(index))
-            words.append(read_words(read, polygons, scores, (height, width), self.config.word_threshold))
-        return words
+        reads = [partial(self.reader.read, maps.of_image(index)) for index in range(len(sizes))]
+        return [find_words(*page, self.config) for page in zip(text, sizes, reads, strict=True)]
 
 
 def _reader(config: SegmentationConfig) -> RecognitionBranch:
