@@ -15,7 +15,7 @@ from dld_backends.recognition.branch import RecognitionBranch, jitter_regions, r
 from dld_backends.recognition.config import ReadingConfig
 from dld_backends.recognition.maps import ReadingMaps
 from dld_backends.weights import load_weights
-from dld_core.interfaces import SequenceDecoder, TrainableSpotter, module_device
+from dld_core.interfaces import Companion, SequenceDecoder, TrainableSpotter, module_device
 from dld_core.types import Batch, RecognitionTrace, TrainOutput, Word
 
 
@@ -50,6 +50,11 @@ class ReadingSpotter(TrainableSpotter):
         spotter = cls(cls.config_type.parse(options, where=f"backend {cls.name}"))  # type: ignore[arg-type]
         load_weights(spotter, weights, cls.weights_folder, spotter.config.preset)
         return spotter.to(device).eval()
+
+    def companion(self, part: Companion) -> Path | None:
+        """`PRESET_student.safetensors` or `PRESET_selector.safetensors` beside the bundled weights, if there."""
+        path = self.weights_folder / f"{self.config.preset}_{part}.safetensors"  # type: ignore[attr-defined]
+        return path if path.is_file() else None
 
     @property
     def decoder(self) -> SequenceDecoder:  # type: ignore[override]
