@@ -1,0 +1,1 @@
+"""PP-OCR's networks as PyTorch modules, made from the ONNX graphs that RapidOCR publishes."""

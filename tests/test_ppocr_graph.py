@@ -1,0 +1,189 @@
+"""ONNX graphs as PyTorch modules: the numbers of onnxruntime, with gradients."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from dld_core import WeightsError
+from dld_plugins.ppocr import graph
+from dld_plugins.ppocr.graph import OnnxModule, convert, difference
+from dld_plugins.ppocr.operators import OPERATORS
+
+onnx = pytest.importorskip("onnx", reason='converting needs onnx: pip install "dld[rapidocr]"')
+pytest.importorskip("onnxruntime", reason='the proof needs onnxruntime: pip install "dld[rapidocr]"')
+real = pytest.mark.skipif(not importlib.util.find_spec("rapidocr"), reason='pip install "dld[rapidocr]"')
+
+
+@pytest.fixture(autouse=True)
+def home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    monkeypatch.setenv("DLD_HOME", str(tmp_path / "home"))
+    return tmp_path / "home"
+
+
+def model_file(name: str) -> Path:
+    origin = importlib.util.find_spec("rapidocr")
+    assert origin is not None
+    assert origin.origin is not None
+    return Path(origin.origin).parent / "models" / name
+
+
+def save(path: Path, nodes: list[Any], constants: dict[str, np.ndarray], opset: int = 11) -> Path:
+    helper = onnx.helper
+    tensors = [onnx.numpy_helper.from_array(value, name) for name, value in constants.items()]
+    given = [helper.make_tensor_value_info("x", onnx.TensorProto.FLOAT, ["n", 4, "h", "w"])]
+    out = [helper.make_tensor_value_info("out", onnx.TensorProto.FLOAT, None)]
+    made = helper.make_graph(nodes, "g", given, out, tensors)
+    onnx.save(
+        helper.make_model(made, opset_imports=[helper.make_opsetid("", opset)], ir_version=8), str(path)
+    )
+    return path
+
+
+def rand(*shape: int) -> np.ndarray:
+    return np.random.default_rng(sum(shape)).uniform(-1, 1, shape).astype(np.float32)
+
+
+def one(kind: str, **attributes: Any) -> Any:
+    return onnx.helper.make_node(kind, ["x"], ["out"], **attributes)
+
+
+NODES: dict[str, tuple[dict[str, Any], dict[str, np.ndarray]]] = {
+    "Conv": ({"strides": [2, 1], "pads": [1, 0, 1, 0]}, {"w": rand(6, 2, 3, 1), "b": rand(6)}),
+    "ConvTranspose": ({"strides": [2, 2]}, {"w": rand(4, 3, 2, 2), "b": rand(3)}),
+    "BatchNormalization": (
+        {"epsilon": 1e-3},
+        {"g": rand(4), "b": rand(5)[:4], "m": rand(6)[:4], "v": np.abs(rand(7)[:4])},
+    ),
+    "Resize": (
+        {"mode": "nearest", "coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"},
+        {"r": np.zeros(0, np.float32), "s": np.float32([1, 1, 2, 4])},
+    ),
+    "Slice": (
+        {},
+        {
+            "s": np.int64([1, 0]),
+            "e": np.int64([-1, 99]),
+            "a": np.int64([2, 3]),
+            "t": np.int64([1, 2]),
+        },
+    ),
+    "Reshape": ({}, {"shape": np.int64([0, -1, 2])}),
+    "Pow": ({}, {"p": np.float32(2)}),
+    "MatMul": ({}, {"w": rand(9, 5)}),
+}
+
+
+@pytest.mark.parametrize("kind", sorted(NODES))
+def test_operators_with_constants_answer_as_onnxruntime(kind: str, tmp_path: Path) -> None:
+    attributes, constants = NODES[kind]
+    if kind == "Conv":
+        attributes = {**attributes, "group": 2}
+    node = onnx.helper.make_node(kind, ["x", *constants], ["out"], **attributes)
+    file = save(tmp_path / "one.onnx", [node], constants)
+    assert difference(OnnxModule(file), file, (2, 4, 8, 9)) < 1e-5
+
+
+@pytest.mark.parametrize(
+    ("kind", "attributes"),
+    [
+        ("MaxPool", {"kernel_shape": [2, 2], "strides": [1, 1], "auto_pad": "SAME_UPPER"}),
+        ("MaxPool", {"kernel_shape": [3, 3], "strides": [2, 2], "pads": [1, 0, 0, 1]}),
+        ("AveragePool", {"kernel_shape": [3, 2], "strides": [3, 2]}),
+        ("GlobalAveragePool", {}),
+        ("ReduceMean", {"axes": [2, 3], "keepdims": 1}),
+        ("ReduceMean", {"axes": [-1]}),
+        ("HardSigmoid", {"alpha": 0.3, "beta": 0.4}),
+        ("HardSigmoid", {}),
+        ("Softmax", {"axis": 3}),
+        ("Transpose", {"perm": [2, 0, 3, 1]}),
+        ("Unsqueeze", {"axes": [0, 2]}),
+        ("Erf", {}),
+        ("Relu", {}),
+    ],
+)
+def test_operators_answer_as_onnxruntime(kind: str, attributes: dict[str, Any], tmp_path: Path) -> None:
+    file = save(tmp_path / "one.onnx", [one(kind, **attributes)], {})
+    assert difference(OnnxModule(file), file, (2, 4, 8, 9)) < 1e-5
+
+
+def test_a_convolution_with_one_odd_pixel_of_padding(tmp_path: Path) -> None:
+    node = onnx.helper.make_node("Conv", ["x", "w"], ["out"], auto_pad="SAME_UPPER")
+    file = save(tmp_path / "same.onnx", [node], {"w": rand(3, 4, 2, 2)})
+    module = OnnxModule(file)
+    assert module(torch.rand(1, 4, 5, 6)).shape == (1, 3, 5, 6)
+    assert difference(module, file, (1, 4, 5, 6)) < 1e-5
+
+
+@pytest.mark.parametrize(
+    ("kind", "attributes"),
+    [
+        ("MaxPool", {"kernel_shape": [2, 2], "strides": [2, 2], "auto_pad": "SAME_UPPER"}),
+        ("AveragePool", {"kernel_shape": [2, 2], "pads": [1, 1, 1, 1]}),
+        ("Softmax", {"axis": 1}),
+    ],
+)
+def test_what_is_not_converted_is_refused(kind: str, attributes: dict[str, Any], tmp_path: Path) -> None:
+    module = OnnxModule(save(tmp_path / "one.onnx", [one(kind, **attributes)], {}))
+    with pytest.raises(ValueError, match="not converted"):
+        module(torch.rand(1, 4, 8, 8))
+
+
+def test_unknown_operators_and_broken_files_are_told(tmp_path: Path) -> None:
+    assert "Tan" not in OPERATORS
+    with pytest.raises(WeightsError, match="holds Tan, which"):
+        OnnxModule(save(tmp_path / "tan.onnx", [one("Tan")], {}))
+    (tmp_path / "broken.onnx").write_bytes(b"\xff" * 40)
+    for name in ("broken.onnx", "absent.onnx"):
+        with pytest.raises(WeightsError, match="no ONNX file"):
+            OnnxModule(tmp_path / name)
+
+
+def test_the_proof_is_made_once_and_a_difference_ends_it(
+    tmp_path: Path, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = save(tmp_path / "relu.onnx", [one("Relu")], {})
+    convert(file, (1, 4, 3, 3))
+    assert len(list((home / "ppocr").glob("*.proven"))) == 1
+    monkeypatch.setattr(graph, "difference", lambda *arguments: float("nan"))
+    convert(file, (1, 4, 3, 3))  # proven already
+    other = save(tmp_path / "erf.onnx", [one("Erf")], {})
+    with pytest.raises(WeightsError, match="answers differently"):
+        convert(other, (1, 4, 3, 3))
+
+
+@real
+@pytest.mark.parametrize(
+    ("name", "shape", "other"),
+    [
+        ("PP-OCRv6_det_small.onnx", (1, 3, 64, 96), (2, 3, 96, 64)),
+        ("PP-OCRv6_rec_small.onnx", (2, 3, 48, 64), (1, 3, 48, 120)),
+    ],
+)
+def test_pp_ocr_is_converted_with_gradients_for_every_parameter(
+    name: str, shape: tuple[int, ...], other: tuple[int, ...]
+) -> None:
+    module = convert(model_file(name), shape)
+    assert not module.training
+    assert difference(module, model_file(name), other) < 1e-3
+    module(torch.rand(shape)).square().sum().backward()
+    silent = [n for n, p in module.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0]
+    assert silent == []
+    assert "character" in module.metadata or "det" in name
+
+
+@real
+def test_a_copy_with_the_same_weights_answers_the_same() -> None:
+    file = model_file("PP-OCRv6_det_small.onnx")
+    first, second = OnnxModule(file), OnnxModule(file)
+    with torch.no_grad():
+        for parameter in first.parameters():
+            parameter.mul_(1.01)
+        second.load_state_dict(first.state_dict())
+        noise = torch.rand(1, 3, 32, 32)
+        assert torch.equal(first(noise), second(noise))
