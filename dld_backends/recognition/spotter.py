@@ -52,7 +52,7 @@ class ReadingSpotter(TrainableSpotter):
         return spotter.to(device).eval()
 
     def companion(self, part: Companion) -> Path | None:
-        """`PRESET_student.safetensors` or `PRESET_selector.safetensors` beside the bundled weights, if there."""
+        """`PRESET_student.safetensors` or `PRESET_selector.safetensors` beside the weights, if there."""
         path = self.weights_folder / f"{self.config.preset}_{part}.safetensors"  # type: ignore[attr-defined]
         return path if path.is_file() else None
 

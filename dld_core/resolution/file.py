@@ -36,7 +36,7 @@ def load_selector(path: str | Path) -> DenseSelector:
 
     file = Path(path)
     try:
-        with safe_open(file, framework="pt") as content:  # type: ignore[no-untyped-call]
+        with safe_open(file, framework="pt") as content:
             header = content.metadata() or {}
             state = {name: content.get_tensor(name) for name in content.keys()}  # noqa: SIM118
     except (OSError, SafetensorError) as error:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from pydantic import Field
 from torch import Tensor
 
@@ -102,12 +104,13 @@ class _Batch:
             for n in names
         ]
         self.density, self.log_height, self.covered, self.lost = (torch.from_numpy(m) for m in maps)
-        measured = [(e.losses, e.costs) for e in examples if e.losses is not None]
-        self.losses = torch.from_numpy(np.stack([m[0] for m in measured])) if measured else None
-        self.costs = torch.from_numpy(np.stack([m[1] for m in measured])) if measured else None  # type: ignore[type-var]
+        losses = [e.losses for e in examples if e.losses is not None]
+        costs = [e.costs for e in examples if e.costs is not None]
+        self.losses = torch.from_numpy(np.stack(losses)) if losses else None
+        self.costs = torch.from_numpy(np.stack(costs)) if costs else None
 
 
-def _flip(values: np.ndarray, mirrored: bool, axis: int) -> np.ndarray:  # type: ignore[type-arg]
+def _flip(values: NDArray[Any], mirrored: bool, axis: int) -> NDArray[Any]:
     return np.ascontiguousarray(np.flip(values, axis)) if mirrored else values
 
 

@@ -84,7 +84,7 @@ class Measurement:
         path.parent.mkdir(parents=True, exist_ok=True)
         unfinished = path.with_name(f".{path.name}.{os.getpid()}")
         with unfinished.open("wb") as file:
-            np.savez_compressed(file, **asdict(self))  # type: ignore[arg-type]
+            np.savez_compressed(file, **asdict(self))
         unfinished.replace(path)
 
     @classmethod

@@ -104,7 +104,8 @@ class DenseSelector(ResolutionSelector):
         sizes = torch.stack([working, native_height.unsqueeze(1).expand_as(working)], -1)
         texture = self.texture(features).permute(0, 2, 3, 1).unsqueeze(1)
         # Centred on 16 pixels, where reading begins to be easy.
-        return self.lost(F.relu(texture + self.size(sizes - 4.0))).squeeze(-1)
+        lost: Tensor = self.lost(F.relu(texture + self.size(sizes - 4.0)))
+        return lost.squeeze(-1)
 
     def _correction(self, deep: Tensor, density: Tensor, native: Tensor) -> Tensor:
         pooled = [deep.mean((2, 3)), density.sum((1, 2), keepdim=True)[:, 0].add(1).log()]

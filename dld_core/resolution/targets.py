@@ -67,7 +67,7 @@ def coverage(polygon: Floats, size: tuple[int, int]) -> Floats:
     points = np.round(polygon * _FINER * 256 - 128).astype(np.int32)
     cv2.fillPoly(canvas, [points], 255, shift=8)
     cells = (size[1] // CELL, size[0] // CELL)
-    share = cv2.resize(canvas, cells, interpolation=cv2.INTER_AREA).astype(np.float32) / 255
+    share: Floats = np.float32(1 / 255) * cv2.resize(canvas, cells, interpolation=cv2.INTER_AREA)
     if not share.any():
         column, row = np.clip(polygon.mean(0) // CELL, 0, np.array(cells) - 1).astype(int)
         share[row, column] = 1 / 255

@@ -22,7 +22,7 @@ from dld_core.resolution.file import load_selector, save_selector
 from dld_core.resolution.fit import FitConfig, fit
 from dld_core.resolution.measure import Measurement, Measurer, describe
 from dld_core.resolution.network import DenseSelector
-from dld_core.resolution.oracle import Reached, Table, cross_run_oracle, sweep
+from dld_core.resolution.oracle import Floats, Reached, Table, cross_run_oracle, sweep
 from dld_core.types import Sample
 
 Say = Callable[[str], None]
@@ -200,7 +200,7 @@ def judge(selector: DenseSelector, measured: Sequence[Measurement], alarm: float
     }
 
 
-def predict(selector: DenseSelector, measured: Sequence[Measurement]) -> np.ndarray:  # type: ignore[type-arg]
+def predict(selector: DenseSelector, measured: Sequence[Measurement]) -> Floats:
     """[B, K] scores of the selector."""
     import torch
 
@@ -209,7 +209,7 @@ def predict(selector: DenseSelector, measured: Sequence[Measurement]) -> np.ndar
         for m in measured:
             pixels = torch.from_numpy(m.thumbnail).permute(2, 0, 1)[None].float() / 255
             rows.append(selector(pixels, torch.from_numpy(m.size)[None])[0].numpy())
-    return np.stack(rows).astype(np.float64)
+    return np.asarray(np.stack(rows), np.float64)
 
 
 def _point(reached: Reached, **setting: float) -> dict[str, float]:
