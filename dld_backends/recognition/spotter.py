@@ -53,7 +53,7 @@ class ReadingSpotter(TrainableSpotter):
 
     def companion(self, part: Companion) -> Path | None:
         """`PRESET_student.safetensors` or `PRESET_selector.safetensors` beside the weights, if there."""
-        path = self.weights_folder / f"{self.config.preset}_{part}.safetensors"  # type: ignore[attr-defined]
+        path = self.weights_folder / f"{self.config.preset}_{part}.safetensors"
         return path if path.is_file() else None
 
     @property
