@@ -189,10 +189,15 @@ def test_texts_are_scored_alike_with_torch_and_without(seed: int) -> None:
     torch.testing.assert_close(found, wanted)
 
 
+def _sure(log_probs: Tensor) -> bool:
+    """Whether the text of the best alignment of a word [T, V] has more than half of the probability."""
+    return _every_text(log_probs)[_collapse(tuple(log_probs.argmax(1).tolist()))] > 0.5
+
+
 @pytest.mark.parametrize("sharp", [2.0, 6.0, 12.0])
 def test_sure_words_need_no_search(sharp: float, monkeypatch: pytest.MonkeyPatch) -> None:
     log_probs = torch.cat([_columns(seed, columns=7, tokens=4, sharp=sharp) for seed in SEEDS]).numpy()
-    sure = np.exp(log_probs.max(2).sum(1)) > 0.5
+    sure = np.array([_sure(torch.from_numpy(word)) for word in log_probs])
     searched: list[int] = []
 
     def spy(rows: NDArray[np.float64], width: int, count: int) -> Texts:

@@ -52,8 +52,30 @@ def best_texts(log_probs: NDArray[Any], k: int, width: int) -> Texts:
         k: texts wanted.
         width: prefixes kept while searching, at least k.
     """
+    return _one_each(log_probs, width) if k == 1 else _several(log_probs, k, width)
+
+
+def _one_each(log_probs: NDArray[Any], width: int) -> Texts:
+    """The most probable text of every word.
+
+    A text that has more than half of the probability is the best there is. If the best alignment tells such
+    a text, nothing is searched.
+    """
+    path = log_probs.argmax(2)
+    repeated = np.pad(path[:, 1:] == path[:, :-1], ((0, 0), (1, 0)))
+    tokens, lengths = _trimmed(_left_packed(np.where(repeated, BLANK, path))[:, None])
+    scores = alignment_log_prob(log_probs, tokens)
+    rest = np.flatnonzero(scores[:, 0] <= np.log(0.5))
+    found = _several(log_probs[rest], 1, width)
+    room = max(found.tokens.shape[2], tokens.shape[2])
+    tokens, other = (np.pad(t, ((0, 0), (0, 0), (0, room - t.shape[2]))) for t in (tokens, found.tokens))
+    tokens[rest], lengths[rest], scores[rest] = other, found.lengths, found.log_probs
+    return Texts(tokens, lengths, scores)
+
+
+def _several(log_probs: NDArray[Any], k: int, width: int) -> Texts:
     # twice as many are scored again as are asked for: the exact score may change their order
-    found = _one_each(log_probs, width) if k == 1 else search_prefixes(log_probs, max(k, width), 2 * k)
+    found = search_prefixes(log_probs, max(k, width), 2 * k)
     scores = np.where(np.isneginf(found.log_probs), -np.inf, alignment_log_prob(log_probs, found.tokens))
     missing = max(k - scores.shape[1], 0)
     scores = np.pad(scores, ((0, 0), (0, missing)), constant_values=-np.inf)
@@ -61,28 +83,6 @@ def best_texts(log_probs: NDArray[Any], k: int, width: int) -> Texts:
     rows = np.minimum(order, found.tokens.shape[1] - 1)
     tokens = np.take_along_axis(found.tokens, rows[:, :, None], 1)
     return Texts(tokens, _pick(found.lengths, rows), _pick(scores, order))
-
-
-def _one_each(log_probs: NDArray[Any], width: int) -> Texts:
-    """Two texts of every word, one of them the best.
-
-    A text with an alignment that has more than half of the probability is the best there is. Only words
-    without one need the search.
-    """
-    path = log_probs.argmax(2)
-    sure = log_probs.max(2).sum(1, dtype=np.float64) > np.log(0.5)
-    repeated = np.pad(path[:, 1:] == path[:, :-1], ((0, 0), (1, 0)))
-    alone = _left_packed(np.where(repeated, BLANK, path))
-    rest = np.flatnonzero(~sure)
-    found = search_prefixes(log_probs[rest], width, 2)
-    tokens = np.zeros((len(path), max(found.tokens.shape[1], 1), path.shape[1]), np.int64)
-    tokens[:, 0] = alone
-    tokens[rest] = 0
-    tokens[rest, :, : found.tokens.shape[2]] = found.tokens
-    log_prob = np.full(tokens.shape[:2], -np.inf)
-    log_prob[:, 0] = 0
-    log_prob[rest] = found.log_probs
-    return _trimmed(tokens, log_prob)
 
 
 def alignment_log_prob(log_probs: NDArray[Any], tokens: Ints) -> Floats:
@@ -183,24 +183,20 @@ def _start(count: int) -> _Beam:
 def _advance(beam: _Beam, column: Floats, best: Floats, ids: Ints, width: int) -> tuple[_Beam, _Step]:
     """One column further: probabilities [N, V] of all tokens, and [N, M] of the candidates `ids`."""
     total = beam.blank + beam.symbol
-    child = beam.name[:, :, None] == beam.stem[:, None, :]  # whether b (last index) is a and one character
     own = _pick(column, beam.last)
-    stay_blank = total * column[:, :1]
-    # a prefix also gains from its parent in the beam, extended by its last character
-    before = _before(beam, total, beam.last)
-    stay_symbol = (beam.symbol + (before * child).sum(1)) * own
-    grow = _before(beam, total, ids) * best[:, None, :]
-    # an extension that is a prefix of the beam already has been added to that one
-    known = child.astype(np.float32) @ (beam.last[:, :, None] == ids[:, None, :]).astype(np.float32)
-    grow[known > 0] = 0
+    stay_blank, stay_symbol = total * column[:, :1], beam.symbol * own
+    repeated = beam.last[:, :, None] == ids[:, None, :]
+    # a repeated character needs a blank before it
+    grow = np.where(repeated, beam.blank[:, :, None], total[:, :, None]) * best[:, None, :]
+    # an extension that is a prefix of the beam already is added to that one
+    word, parent, child = np.nonzero(beam.name[:, :, None] == beam.stem[:, None, :])
+    token = beam.last[word, child]
+    before = np.where(token == beam.last[word, parent], beam.blank[word, parent], total[word, parent])
+    stay_symbol[word, child] += before * own[word, child]
+    pair, option = np.nonzero(ids[word] == token[:, None])
+    grow[word[pair], parent[pair], option] = 0
     scores = np.concatenate([(stay_blank + stay_symbol)[:, :, None], grow], 2)
     return _select(beam, scores, ids, stay_blank, stay_symbol, width)
-
-
-def _before(beam: _Beam, total: Floats, tokens: Ints) -> Floats:
-    """Probability [N, W, M] of what may precede tokens [N, M]: a repeated one needs a blank."""
-    repeated = beam.last[:, :, None] == tokens[:, None, :]
-    return np.where(repeated, beam.blank[:, :, None], total[:, :, None])
 
 
 def _select(
@@ -236,7 +232,7 @@ def _trace_back(steps: list[_Step], place: Ints, log_probs: Floats) -> Texts:
     for step in reversed(steps):
         grown.append(_pick(step.token, place))
         place = _pick(step.parent, place)
-    return _trimmed(_left_packed(np.stack(grown[::-1], 2)), log_probs)
+    return Texts(*_trimmed(_left_packed(np.stack(grown[::-1], 2))), log_probs)
 
 
 def _left_packed(tokens: Ints) -> Ints:
@@ -244,10 +240,10 @@ def _left_packed(tokens: Ints) -> Ints:
     return np.asarray(np.take_along_axis(tokens, np.argsort(tokens == BLANK, -1, kind="stable"), -1))
 
 
-def _trimmed(tokens: Ints, log_probs: Floats) -> Texts:
-    """Texts with no more room for tokens than they need."""
+def _trimmed(tokens: Ints) -> tuple[Ints, Ints]:
+    """Rows [N, K, L] with no more room than they need, and their lengths [N, K]."""
     lengths = (tokens != BLANK).sum(2)
-    return Texts(tokens[:, :, : int(lengths.max(initial=1))], lengths, log_probs)
+    return tokens[:, :, : int(lengths.max(initial=1))], lengths
 
 
 def _pick(values: NDArray[Any], index: Ints) -> NDArray[Any]:

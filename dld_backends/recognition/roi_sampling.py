@@ -34,7 +34,7 @@ def region_grids(polygons: Sequence[NDArray[Any]], height: int, width: int) -> N
     counts = np.array([len(polygon) for polygon in polygons])
     for count in np.unique(counts):
         which = np.flatnonzero(counts == count)
-        points = np.stack([polygons[i] for i in which]).astype(np.float64)
+        points = np.stack([polygons[int(i)] for i in which]).astype(np.float64)
         split = (count + 1) // 2
         upper, lower = _along(points[:, :split], columns), _along(points[:, : split - 1 : -1], columns)
         grids[which] = upper[:, None] * (1 - rows) + lower[:, None] * rows
@@ -94,7 +94,8 @@ def sample_points(features: Tensor, points: Tensor, extent: tuple[float, float])
     """
     grid = torch.stack([points[..., 0] * (2 / extent[1]), points[..., 1] * (2 / extent[0])], -1) - 1
     crops = F.grid_sample(features.float(), grid.flatten(1, 2), mode="bilinear", align_corners=False)
-    return crops.unflatten(2, points.shape[1:3]).transpose(1, 2).flatten(0, 1)
+    count, _, height, width = points.shape[:4]
+    return crops.reshape(count, features.shape[1], -1, height, width).transpose(1, 2).flatten(0, 1)
 
 
 def _array(polygon: Tensor | NDArray[np.float32]) -> NDArray[np.float32]:

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from dld_backends.backbone import fold_norms
+from dld_backends.recognition.ctc import CTCDecoder
 from dld_backends.recognition.roi_sampling import sample_points
 from dld_backends.segmentation.onnx_file import DETECTOR, READER, described, reader_file
 from dld_core.errors import MissingExtraError, WeightsError
@@ -53,7 +54,9 @@ class ReaderGraph(nn.Module):
         super().__init__()
         self.smooth = spotter.reader.smooth
         self.encoder = spotter.reader.encoder
-        self.classify = spotter.reader.decoder.classify
+        decoder = spotter.reader.decoder
+        assert isinstance(decoder, CTCDecoder)
+        self.classify = decoder.classify
         self.stride = spotter.reader.stride
 
     def forward(self, shared: Tensor, detail: Tensor, points: Tensor) -> Tensor:
@@ -62,7 +65,7 @@ class ReaderGraph(nn.Module):
         crops = torch.cat([sample_points(own, points, extent) for own in maps], 1)
         columns = self.encoder.cnn(crops).squeeze(2).transpose(1, 2)
         scores: Tensor = self.classify(self.encoder.lstm(columns)[0])
-        return scores.log_softmax(-1).unflatten(0, points.shape[:2])
+        return scores.log_softmax(-1).reshape(points.shape[0], -1, *scores.shape[1:])
 
 
 def export(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -47,16 +49,28 @@ def _quantize(source: Path, target: Path, inputs: Iterator[Inputs]) -> None:
         def get_next(self) -> Inputs | None:
             return next(inputs, None)
 
-    quantize_static(
-        source,
-        target,
-        Feed(),
-        quant_format=QuantFormat.QDQ,
-        op_types_to_quantize=list(_OPERATORS),
-        per_channel=True,
-        activation_type=QuantType.QUInt8,
-        weight_type=QuantType.QInt8,
-    )
+    with _without_advice():
+        quantize_static(
+            source,
+            target,
+            Feed(),
+            quant_format=QuantFormat.QDQ,
+            op_types_to_quantize=list(_OPERATORS),
+            per_channel=True,
+            activation_type=QuantType.QUInt8,
+            weight_type=QuantType.QInt8,
+        )
+
+
+@contextmanager
+def _without_advice() -> Iterator[None]:
+    """Keep the quantiser from advising, on every call, a step that the export has taken: folded norms."""
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        yield
+    finally:
+        logging.disable(before)
 
 
 def _padded(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
