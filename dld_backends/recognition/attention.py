@@ -17,6 +17,9 @@ from dld_core.charset import Charset
 from dld_core.interfaces import SequenceDecoder
 from dld_core.types import Hypotheses
 
+_WORTH_DROPPING = 0.8
+"""What has ended stays in the batch as long as more than this share goes on: dropping it copies the rest."""
+
 
 class State(NamedTuple):
     """Hidden and cell state, each [..., H]."""
@@ -87,7 +90,32 @@ class AttentionDecoder(SequenceDecoder):
         """One character: previous ids [N, k], states [N, k, H], context [N, T, D] -> logits [N, k, V]."""
         query = self.from_state(state.hidden).unsqueeze(2)
         scores = self.energy(torch.tanh(keys.unsqueeze(1) + query)).squeeze(-1)
-        glimpse = scores.softmax(-1) @ context
+        return self._advance(previous, state, scores.softmax(-1) @ context)
+
+    def _quick_step(
+        self, previous: Tensor, state: State, context: Tensor, prepared: _Prepared, live: Tensor
+    ) -> tuple[Tensor, State]:
+        """The same without a gradient; hypotheses that do not live [N, k] get values of no meaning."""
+        if int(live.sum()) > _WORTH_DROPPING * live.numel():
+            query = _raise(self.from_state(state.hidden))
+            scores = prepared.scores(prepared.raised.unsqueeze(1), query.unsqueeze(2))
+            return self._advance(previous, state, scores.softmax(-1) @ context)
+        rows = live.flatten().nonzero()[:, 0]
+        own = State(state.hidden.flatten(0, 1)[rows], state.cell.flatten(0, 1)[rows])
+        query = _raise(self.from_state(own.hidden))
+        scores = prepared.scores(prepared.raised[rows // live.shape[1]], query.unsqueeze(1))
+        glimpse = (_spread(scores.softmax(-1), rows, live) @ context).flatten(0, 1)[rows]
+        logits, own = self._advance(previous.flatten()[rows], own, glimpse)
+        spread = (_spread(values, rows, live) for values in own)
+        return _spread(logits, rows, live), State(*spread)
+
+    def _prepare(self, context: Tensor) -> _Prepared:
+        """What all steps of a search share."""
+        offset = 1 / (-2 * self.energy.weight[0])
+        return _Prepared(_raise(self.from_context(context)) * offset, offset)
+
+    def _advance(self, previous: Tensor, state: State, glimpse: Tensor) -> tuple[Tensor, State]:
+        """The LSTM and the classifier: previous ids [N, k], glimpses [N, k, D] -> logits [N, k, V]."""
         gates = self.gates_input(torch.cat([self.embedding(previous), glimpse], -1)) + self.gates_state(
             state.hidden
         )
@@ -135,29 +163,45 @@ class AttentionDecoder(SequenceDecoder):
     def beam_search(self, context: Tensor, k: int = 3) -> Hypotheses:
         """Beam search of width k over the real decoder states; k = 1 is greedy reading.
 
-        Loops over characters alone: words and hypotheses advance together. A hypothesis ends with the
-        end token or after `max_length` characters.
+        Loops over characters alone: words and hypotheses advance together, and words whose hypotheses have
+        all ended drop out. A hypothesis ends with the end token or after `max_length` characters.
         """
+        with full_precision(context.device):
+            tokens, scores = self._search(context.float(), k)
+        return Hypotheses(tokens, (tokens != self.pad_id).sum(2), scores)
+
+    def _search(self, context: Tensor, k: int) -> tuple[Tensor, Tensor]:
+        """Tokens [N, k, L] and their log-probabilities [N, k]."""
         count, device = context.shape[0], context.device
-        context = context.float()
-        keys = self.from_context(context)
+        rows = torch.arange(count, device=device)
+        prepared = self._prepare(context)
         state = self._start(context, count, 1)
         previous = torch.full((count, 1), self.pad_id, device=device)
         tokens = torch.empty((count, 1, 0), dtype=torch.int64, device=device)
         scores = context.new_zeros((count, 1))
         done = torch.zeros((count, 1), dtype=torch.bool, device=device)
+        ended: list[_Ended] = []
         for _ in range(self.max_length + 1):
-            logits, state = self._step(previous, state, context, keys)
+            logits, state = self._quick_step(previous, state, context, prepared, ~done)
             options = self._extend(logits.log_softmax(-1), scores, done)
-            scores, flat = options.flatten(1).topk(min(k, options[0].numel() if count else k), dim=1)
+            scores, flat = options.flatten(1).topk(min(k, options[0].numel() if len(rows) else k), dim=1)
             beam, token = flat // options.shape[2], flat % options.shape[2]
             done = done.gather(1, beam) | (token == self.end_id)
             tokens = torch.cat([_pick(tokens, beam), token.unsqueeze(2)], 2)
             state = State(_pick(state.hidden, beam), _pick(state.cell, beam))
             previous = token
-            if bool(done.all()):
+            going = (~done).any(1)
+            left = int(going.sum())
+            if left == 0:
                 break
-        return Hypotheses(tokens, (tokens != self.pad_id).sum(2), scores)
+            if left <= _WORTH_DROPPING * len(rows):
+                over = ~going
+                ended.append(_Ended(rows[over], tokens[over], scores[over]))
+                rows, context, previous = rows[going], context[going], previous[going]
+                prepared = prepared._replace(raised=prepared.raised[going])
+                tokens, scores, done = tokens[going], scores[going], done[going]
+                state = State(state.hidden[going], state.cell[going])
+        return _gathered([*ended, _Ended(rows, tokens, scores)], count, self.pad_id)
 
     def _extend(self, log_probs: Tensor, scores: Tensor, done: Tensor) -> Tensor:
         """Scores [N, k, V + 1] of every continuation; a finished hypothesis continues with padding alone."""
@@ -165,6 +209,59 @@ class AttentionDecoder(SequenceDecoder):
         longer = longer.masked_fill(done.unsqueeze(2), -torch.inf)
         stay = scores.masked_fill(~done, -torch.inf).unsqueeze(2)
         return torch.cat([longer, stay], 2)
+
+
+class _Prepared(NamedTuple):
+    """Additive attention without a tanh for every hypothesis and column, which was most of a search.
+
+    tanh(a + b) = 1 - 2 / (1 + exp(2a) exp(2b)), and the softmax over columns loses the constant 1. So the
+    energy of a column is a sum over the units, with weights w, of 1 / (c + c exp(2a) exp(2b)), c = 1 / (-2w).
+
+    Attributes:
+        raised: c exp(2 keys), [N, T, H].
+        offset: c, [H].
+    """
+
+    raised: Tensor
+    offset: Tensor
+
+    def scores(self, raised: Tensor, query: Tensor) -> Tensor:
+        """Energies [..., T] from raised [..., T, H] and exp(2 query) [..., 1, H]."""
+        return torch.addcmul(self.offset, raised, query).reciprocal_().sum(-1)
+
+
+class _Ended(NamedTuple):
+    """Words whose search is over: their rows [n], tokens [n, k, L] and log-probabilities [n, k]."""
+
+    rows: Tensor
+    tokens: Tensor
+    scores: Tensor
+
+
+def _gathered(parts: Sequence[_Ended], count: int, pad: int) -> tuple[Tensor, Tensor]:
+    """Tokens [N, k, L] and scores [N, k] of all words, in their order."""
+    last = parts[-1]
+    k, length = last.tokens.shape[1:]
+    tokens = last.tokens.new_full((count, k, length), pad)
+    scores = last.scores.new_empty((count, k))
+    for part in parts:
+        tokens[part.rows, :, : part.tokens.shape[2]] = part.tokens
+        scores[part.rows] = part.scores
+    return tokens, scores
+
+
+def _spread(values: Tensor, rows: Tensor, live: Tensor) -> Tensor:
+    """Values [M, X] of the rows that live, among zeros: [N, k, X]."""
+    return (
+        values.new_zeros((live.numel(), values.shape[1]))
+        .index_copy_(0, rows, values)
+        .unflatten(0, live.shape)
+    )
+
+
+def _raise(values: Tensor) -> Tensor:
+    """exp(2x), kept within what float32 can multiply: beyond 20 a tanh has long been 1."""
+    return (2 * values).clamp(-40, 40).exp()
 
 
 def _pick(values: Tensor, beam: Tensor) -> Tensor:
