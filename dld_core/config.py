@@ -38,19 +38,24 @@ class PartConfig(BaseModel):
     @classmethod
     def load(cls, path: str | Path) -> Self:
         """Read a YAML file and validate it. Raises ConfigError when absent, not YAML or invalid."""
-        import yaml
+        return cls.parse(read_yaml(path), where=str(path))
 
-        file = Path(path)
-        try:
-            values = yaml.safe_load(file.read_text(encoding="utf-8"))
-        except OSError as error:
-            raise ConfigError(f"cannot read the config {file}: {error.strerror}; check the path") from None
-        except (yaml.YAMLError, UnicodeDecodeError) as error:
-            raise ConfigError(f"{file} is not valid YAML: {error}") from None
-        if not isinstance(values, dict | None):
-            kind = type(values).__name__
-            raise ConfigError(f"{file} must hold a mapping of options at the top, not a {kind}")
-        return cls.parse(values, where=str(file))
+
+def read_yaml(path: str | Path) -> dict[str, Any]:
+    """The mapping in a YAML file, nothing checked. Raises ConfigError when absent, not YAML or no mapping."""
+    import yaml
+
+    file = Path(path)
+    try:
+        values = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"cannot read the config {file}: {error.strerror}; check the path") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{file} is not valid YAML: {error}") from None
+    if not isinstance(values, dict | None):
+        kind = type(values).__name__
+        raise ConfigError(f"{file} must hold a mapping of options at the top, not a {kind}")
+    return values or {}
 
 
 def _model_at(model: type[BaseModel], location: tuple[int | str, ...]) -> type[BaseModel] | None:

@@ -23,16 +23,31 @@ def distill(
         Path | None, typer.Option("--out", help="Folder of the run; runs/NAME_OF_CONFIG when not given.")
     ] = None,
 ) -> None:
-    """Teach a low-resolution student: checkpoints, metrics and weights go to the folder of the run."""
-    from dld_core.distillation import DistillConfig
-    from dld_core.distillation import distill as run
+    """Teach a low-resolution student, make a selector for it, or both: checkpoints, metrics and weights go to
+    the folder of the run. A config without `data` makes a selector alone, for any spotter.
+    """
+    from dld_core.config import read_yaml
 
-    result = run(
+    target = out or Path("runs") / config.stem
+    if "data" not in read_yaml(config):
+        from dld_core.resolution.run import SelectorRunConfig, run_selector
+
+        typer.echo(str(run_selector(SelectorRunConfig.load(config), target, _say)))
+        return
+    from dld_core.distillation import DistillConfig
+    from dld_core.distillation.selecting import distill_with_selector
+
+    result = distill_with_selector(
         DistillConfig.load(config),
-        out or Path("runs") / config.stem,
+        target,
         resume=resume,
         max_minutes=max_minutes,
         devices=devices,
+        say=_say,
     )
     if result.chief:
         typer.echo(str(result.weights))
+
+
+def _say(text: str) -> None:
+    typer.echo(f"dld: {text}", err=True)

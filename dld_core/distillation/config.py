@@ -7,6 +7,8 @@ from typing import Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from dld_core.config import PartConfig
+from dld_core.resolution.joint import JointConfig
+from dld_core.resolution.training import SelectorTrainingConfig
 from dld_core.training.config import TrainConfig
 
 
@@ -46,6 +48,9 @@ class DistillConfig(TrainConfig):
         sizes: (of TrainConfig) heights and widths of the teacher's views. With `batch_size` they bound the
             pixels of a step: batch_size * height * width * (1 + the sum of the squared scales drawn).
         validation_scales: at which scales held-out samples are looked at.
+        selector: what chooses the student's scale, made when the run is over, or None.
+        joint: let that selector learn in the loop as well (the paper's way), or None. It wants
+            `read_others`, or `scales_per_step` of two and more.
     """
 
     teacher: TeacherConfig = TeacherConfig()
@@ -61,11 +66,23 @@ class DistillConfig(TrainConfig):
     min_height: float = Field(default=0.0, ge=0)
     norms: Literal["shared", "per_scale"] = "shared"
     validation_scales: tuple[float, ...] = (0.5, 1.0)
+    selector: SelectorTrainingConfig | None = None
+    joint: JointConfig | None = None
 
     @field_validator("teacher", mode="before")
     @classmethod
     def _teacher(cls, value: Any) -> Any:
         return TeacherConfig.parse({"weights": value} if isinstance(value, str) else value, where="teacher")
+
+    @field_validator("selector", mode="before")
+    @classmethod
+    def _selector(cls, value: Any) -> Any:
+        return value if value is None else SelectorTrainingConfig.parse(value, where="selector")
+
+    @field_validator("joint", mode="before")
+    @classmethod
+    def _joint(cls, value: Any) -> Any:
+        return value if value is None else JointConfig.parse(value, where="joint")
 
     @model_validator(mode="after")
     def _scales(self) -> DistillConfig:
@@ -77,6 +94,16 @@ class DistillConfig(TrainConfig):
             raise ValueError(f"'scales_per_step' is {self.scales_per_step}, but there are {len(self.scales)}")
         if not 0 < self.teacher_scale[0] <= self.teacher_scale[1]:
             raise ValueError("'teacher_scale' must be a smallest and a largest factor, both above 0")
+        return self
+
+    @model_validator(mode="after")
+    def _together_with_a_selector(self) -> DistillConfig:
+        if self.joint is None:
+            return self
+        if self.selector is None or set(self.selector.scales) != set(self.scales):
+            raise ValueError("'joint' needs a 'selector' with the same 'scales' as the run")
+        if not self.read_others and self.scales_per_step < 2:
+            raise ValueError("'joint' compares scales: set 'read_others: true' or 'scales_per_step: 2'")
         return self
 
     @property

@@ -77,7 +77,7 @@ class MeasureConfig(_Draws):
         labels: "given" uses the annotations, "none" the spotter's own words at the largest scale.
     """
 
-    images: int = Field(default=300, ge=2)
+    images: int = Field(default=300, ge=0)
     runs: int = Field(default=2, ge=2)
     labels: Literal["given", "none"] = "given"
 
@@ -89,7 +89,7 @@ class SelectorTrainingConfig(PartConfig):
         scales, long_side, width, hidden: of the network (see SelectorConfig).
         init: a selector to start from, which knows pages already; None starts from nothing.
         pages: what it looks at.
-        measured: what the spotter reads for it.
+        measured: what the spotter reads for it; no images leave it as `init` (or the joint training) has it.
         held_out: share of the measured images that judge it and teach it nothing.
         alarm: words that a detection costs: half the h-mean that the spotter reaches.
         fit: how it is fitted.
@@ -102,7 +102,7 @@ class SelectorTrainingConfig(PartConfig):
     hidden: int = 32
     init: str | None = None
     pages: PagesConfig = PagesConfig(images=0)
-    measured: MeasureConfig
+    measured: MeasureConfig = MeasureConfig(images=0)
     held_out: float = Field(default=0.2, gt=0, lt=1)
     alarm: float = Field(default=0.25, ge=0, le=1)
     fit: FitConfig = FitConfig()
@@ -126,7 +126,7 @@ def make_selector(
     taught, judged = measured[:kept], measured[kept:]
     if not taught or not judged:
         raise ConfigError("'measured.images' is too small to hold some out; give 10 or more")
-    selector = _fresh(config, spotter.reference_short_side)
+    selector = fresh_selector(config, spotter.reference_short_side)
     examples = [*look_at_pages(config, say), *(Example.of_measurement(m, config.alarm) for m in taught)]
     say(f"fitting the selector to {len(examples)} pictures, {len(taught)} of them read")
     fit(selector, examples, config.fit, lambda step, losses: _tell(say, step, config.fit.steps, losses))
@@ -138,7 +138,8 @@ def make_selector(
     return path
 
 
-def _fresh(config: SelectorTrainingConfig, reference: float) -> DenseSelector:
+def fresh_selector(config: SelectorTrainingConfig, reference: float) -> DenseSelector:
+    """Untrained, or as `init` has it. Raises ConfigError where `init` is of another kind."""
     wanted = config.network(reference)
     if config.init is None:
         return DenseSelector(wanted)

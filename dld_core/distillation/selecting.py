@@ -1,0 +1,67 @@
+"""A selector beside the student: learning in the loop, and fitted to what the student loses after it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file
+
+from dld_core.distillation.config import DistillConfig
+from dld_core.distillation.engine import build_teacher, distill
+from dld_core.parts import SELECTOR_FILE
+from dld_core.registry import backends
+from dld_core.resolution import DenseSelector, load_selector, save_selector
+from dld_core.resolution.joint import JointSelection
+from dld_core.resolution.training import fresh_selector, make_selector
+from dld_core.training.engine import TrainResult
+
+JOINT_FILE = "joint_selector.safetensors"
+
+
+def distill_with_selector(
+    config: DistillConfig,
+    out: Path,
+    *,
+    resume: bool = False,
+    max_minutes: float | None = None,
+    devices: int | None = None,
+    say: Callable[[str], None] = lambda _: None,
+) -> TrainResult:
+    """`distill`, then the selector that the config asks for: `selector.safetensors` in the run's folder.
+
+    DLDWrapper(BACKEND, weights=FOLDER) finds student and selector there.
+
+    The selector is made when the student is done; a run that ended before its time leaves it out.
+    """
+    selection = _joint(config)
+    result = distill(
+        config, out, resume=resume, max_minutes=max_minutes, devices=devices, selection=selection
+    )
+    if config.selector is None or not result.chief:
+        return result
+    settings = config.selector
+    if selection is not None:
+        selection.load_state_dict(load_file(out / "selection.safetensors"))
+        save_selector(selection.selector, out / JOINT_FILE, half=False)
+        settings = settings.model_copy(update={"init": str(out / JOINT_FILE)})
+    if result.reason == "interrupted":
+        say("the student is not done; the selector is made when it is (go on with --resume)")
+    elif settings.measured.images:
+        student = backends.get(config.backend).create(weights=out, device="cpu", **config.options)
+        make_selector(student, settings, out, say)
+    elif selection is not None:
+        save_selector(load_selector(out / JOINT_FILE), out / SELECTOR_FILE)
+    return result
+
+
+def _joint(config: DistillConfig) -> JointSelection | None:
+    if config.joint is None or config.selector is None:
+        return None
+    teacher = build_teacher(config)
+    torch.manual_seed(config.seed)
+    selector: DenseSelector = fresh_selector(
+        config.selector, config.reference or teacher.reference_short_side
+    )
+    return JointSelection(selector, teacher, config.joint, config.steps)

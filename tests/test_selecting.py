@@ -1,0 +1,132 @@
+"""`dld distill` with a selector: alone for any spotter, after a student, and learning with it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import yaml
+from cli_runner import Run, runner
+from PIL import Image
+from safetensors.torch import save_file
+from test_resolution import SCALES, BarSpotter, page, small
+
+from dld_backends.segmentation import SegmentationConfig, SegmentationSpotter
+from dld_core import DLDWrapper
+from dld_core.distillation import DistillConfig
+from dld_core.errors import ConfigError
+from dld_core.registry import backends
+from dld_core.resolution import DenseSelector, load_selector
+from dld_core.resolution.joint import JointConfig, JointSelection
+from dld_core.types import RecognitionTrace
+
+NETWORK = {"scales": [0.5, 1.0], "long_side": 96, "width": 8, "hidden": 8}
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str]) -> Run:
+    return runner(capsys)
+
+
+@pytest.fixture
+def _bars() -> Iterator[None]:
+    backends.register("bars", BarSpotter)
+    yield
+    backends.unregister("bars")
+
+
+def photos(folder: Path, count: int = 10) -> Path:
+    (folder / "images").mkdir(parents=True)
+    for number in range(count):
+        Image.fromarray(page([20, 50], seed=number).image).save(folder / "images" / f"img_{number}.png")
+    return folder / "images"
+
+
+def written(path: Path, values: dict[str, Any]) -> Path:
+    path.write_text(yaml.safe_dump(values), encoding="utf-8")
+    return path
+
+
+@pytest.mark.usefixtures("_bars")
+def test_a_black_box_gets_a_selector_from_photos_without_labels(run: Run, tmp_path: Path) -> None:
+    source = {"kind": "auto", "gt": None, "images": str(photos(tmp_path / "photos"))}
+    measured = {"data": [source], "images": 10, "runs": 2, "labels": "none"}
+    selector = {**NETWORK, "scales": list(SCALES), "measured": measured, "fit": {"steps": 20}}
+    config = written(tmp_path / "mine.yaml", {"backend": "bars", "selector": selector})
+    code, out, err = run("distill", config, "--out", tmp_path / "run")
+    assert code == 0, err
+    path = tmp_path / "run" / "selector.safetensors"
+    assert out.strip() == str(path)
+    assert "words lost per image" in err
+    record = json.loads((tmp_path / "run" / "selector.json").read_text())
+    assert record["fixed"][-1]["hmean"] == 1.0  # its own reading at full scale stands for the truth
+    assert DLDWrapper("bars", selector=path).spot(page([50]).image).scale in SCALES
+
+
+def test_a_student_and_its_selector_learn_together(run: Run, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    teacher = SegmentationSpotter(SegmentationConfig.parse({"preset": "tiny"}))
+    save_file(teacher.state_dict(), tmp_path / "teacher.safetensors")
+    pages = {"kind": "synth", "page": {"page_size": [96, 128], "words": [2, 4]}}
+    values = {
+        "backend": "segmentation",
+        "options": {"preset": "tiny", "reference_short_side": 96},
+        "teacher": str(tmp_path / "teacher.safetensors"),
+        **{"data": [pages], "sizes": [96], "batch_size": 2, "steps": 3, "workers": 0, "warmup_steps": 1},
+        **{"scales": [0.5, 1.0], "read_others": True, "log_steps": 1},
+        "joint": {"mode": "expected", "gamma": 0.3},
+        "selector": {**NETWORK, "measured": {"data": [pages], "images": 4}, "fit": {"steps": 5}},
+    }
+    code, out, err = run("distill", written(tmp_path / "joint.yaml", values), "--out", tmp_path / "run")
+    assert code == 0, err
+    assert out.strip().endswith("model.safetensors")
+    assert "selection" in (tmp_path / "run" / "metrics.csv").read_text().splitlines()[0]
+    untrained = DenseSelector(small(**NETWORK, reference_short_side=96)).state_dict()
+    learned = load_selector(tmp_path / "run" / "joint_selector.safetensors").state_dict()
+    assert any(not torch.equal(learned[name], untrained[name]) for name in untrained)
+    with DLDWrapper(
+        "segmentation", tmp_path / "run", preset="tiny", reference_short_side=96
+    ) as dld:  # student and selector are found in the folder
+        assert dld.scale == "auto"
+        assert dld.spot(page([30]).image).scale in (0.5, 1.0)
+
+
+def test_the_joint_loss_counts_divergence_and_cost_by_image() -> None:
+    torch.manual_seed(0)
+    selection = JointSelection(
+        DenseSelector(small(scales=[0.5, 1.0])), BarSpotter(), JointConfig(mode="expected", gamma=0.5), 10
+    )
+    logits = torch.tensor([[[2.0, 0.0]], [[0.0, 1.0]]])
+
+    def trace(values: torch.Tensor) -> RecognitionTrace:
+        nothing = torch.zeros(2, 1, 1, 1)
+        return RecognitionTrace(
+            nothing, nothing[..., 0], values, torch.zeros(2, 1).long(), torch.tensor([0, 0])
+        )
+
+    images = [torch.zeros(3, 96, 128, dtype=torch.uint8)] * 2
+    students = {0.5: trace(torch.zeros(2, 1, 2)), 1.0: trace(logits)}
+    loss = selection(trace(logits), students, images, [0.5, 1.0])["selection"]
+    p = logits[:, 0].softmax(1)
+    divergence = float((p * (p.log() - torch.tensor(0.5).log())).sum())
+    scores = torch.stack([selection._scores(image) for image in images])
+    cheap = (1e5 * 48 * 64 + 1e7) / (1e5 * 96 * 128 + 1e7)
+    costs = torch.tensor([cheap, 1.0])
+    chance = (-3.0 * (scores + 0.5 * costs)).softmax(1)
+    lost = torch.tensor([[divergence, 0.0], [0.0, 0.0]])
+    by_hand = (chance * (lost + 0.5 * costs)).sum(1).mean()
+    torch.testing.assert_close(loss, by_hand)
+    loss.backward()
+    assert any(p.grad is not None and p.grad.abs().sum() > 0 for p in selection.parameters())
+
+
+def test_a_joint_selector_wants_to_see_its_scales() -> None:
+    base = {"backend": "x", "data": [{"kind": "synth"}], "joint": {}}
+    with pytest.raises(ConfigError, match="needs a 'selector'"):
+        DistillConfig.parse(base)
+    with pytest.raises(ConfigError, match="compares scales"):
+        DistillConfig.parse({**base, "scales": [0.5, 1.0], "selector": {"scales": [0.5, 1.0]}})
