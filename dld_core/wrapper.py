@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import threading
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from itertools import islice
 from pathlib import Path
@@ -32,6 +32,7 @@ from dld_core.request import MAX_SCALE, Request, Scale, checked_scale, is_unsure
 from dld_core.types import Page, Word
 
 if TYPE_CHECKING:
+    from dld_core.adaptation import Data
     from dld_core.resolution import Choice, ScaleChooser
 
 _WINDOW = 4  # batches that a list is read ahead by, to find images of one size
@@ -50,6 +51,7 @@ class DLDWrapper:
         backend: the name of the spotter.
         weights: what it was loaded from ("bundled", a file name), or None.
         device: what really computes.
+        given_weights: the same as it was given ("bundled", a path), or None.
         scale: the scale of calls that name none.
     """
 
@@ -101,7 +103,7 @@ class DLDWrapper:
         self.working = WorkingLimits(max_pixels=_positive("max_pixels", max_pixels))
         self.limits = limits or ImageLimits()
         self.options = options
-        self._given = weights
+        self.given_weights = weights
         if isinstance(backend, str):
             resolved = resolve_device(device)
             readers = make_readers(Source(backend, weights, resolved, options))
@@ -322,6 +324,50 @@ class DLDWrapper:
         full = scale_to(image.height, image.width, self.spotter.reference_short_side, self.working)
         return _gflops_at(self.spotter, (full.height, full.width), words)
 
+    def distill(
+        self,
+        data: Data,
+        out: str | Path,
+        *,
+        minutes: float = 30.0,
+        student: bool | None = None,
+        say: Callable[[str], None] = lambda _: None,
+        **settings: Any,
+    ) -> Self:
+        """Fit student and selector to one's own photos; an engine that only predicts gets a selector alone.
+
+        Args:
+            data: a folder of photos (the teacher's own reading at full scale stands in for labels), or
+                sources as in the configs of `dld distill`: {"kind": "icdar", "images": ..., "gt": ...}.
+            out: folder of the run; one that was stopped goes on.
+            minutes: about how long all of it may take.
+            student: False makes a selector for the spotter as it is; None makes a student where one can be.
+            say: is told what is going on, as `print` would.
+            settings: further keys of DistillConfig (or, without a student, of SelectorTrainingConfig).
+
+        Returns:
+            A new wrapper with what was learned; this one stays as it is.
+
+        Raises:
+            ConfigError, DataError, TrainingError: the data or the settings do not do.
+        """
+        from dld_core.adaptation import adapt
+        from dld_core.parts import SELECTOR_FILE
+
+        folder = adapt(self, data, out, minutes, student, settings, say)
+        has_student = (folder / persistence.MODEL).is_file()
+        selector = folder / SELECTOR_FILE
+        return type(self)(
+            self.backend,
+            folder if has_student else self.given_weights,
+            self.device,
+            selector=selector if selector.is_file() else None,
+            max_pixels=self.working.max_pixels,
+            batch_size=self.batch_size,
+            limits=self.limits,
+            **self.options,
+        )
+
     def save(self, folder: str | Path) -> Path:
         """Write the wrapper to a folder: config.json, and model.safetensors if the spotter can be trained.
 
@@ -334,7 +380,9 @@ class DLDWrapper:
             "batch_size": self.batch_size,
         }
         selector = None if self._chooser is None else self._chooser.selector
-        return persistence.save(Path(folder), config, self.spotter, self.options, self._given, selector)
+        return persistence.save(
+            Path(folder), config, self.spotter, self.options, self.given_weights, selector
+        )
 
     @classmethod
     def load(cls, folder: str | Path, device: object = "auto", **changes: Any) -> Self:

@@ -130,3 +130,45 @@ def test_a_joint_selector_wants_to_see_its_scales() -> None:
         DistillConfig.parse(base)
     with pytest.raises(ConfigError, match="compares scales"):
         DistillConfig.parse({**base, "scales": [0.5, 1.0], "selector": {"scales": [0.5, 1.0]}})
+
+
+@pytest.mark.usefixtures("_bars")
+def test_a_wrapper_is_fitted_to_a_folder_of_photos(tmp_path: Path) -> None:
+    folder = photos(tmp_path / "photos")
+    said: list[str] = []
+    with DLDWrapper("bars") as dld:
+        small_one = {**NETWORK, "scales": SCALES, "fit": {"steps": 5}}
+        fitted = dld.distill(folder, tmp_path / "run", say=said.append, **small_one)
+        assert (dld.scale, fitted.scale) == ("full", "auto")
+        assert any("10 images" in line or "words lost" in line for line in said)
+        with pytest.raises(ConfigError, match="only predicts"):
+            dld.distill(folder, tmp_path / "other", student=True)
+
+
+def test_a_student_is_fitted_to_photos_without_labels(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    folder = photos(tmp_path / "photos", count=5)
+    options = {"preset": "tiny", "reference_short_side": 96}
+    teacher = SegmentationSpotter(SegmentationConfig.parse(options))
+    save_file(teacher.state_dict(), tmp_path / "teacher.safetensors")
+    dld = DLDWrapper("segmentation", tmp_path / "teacher.safetensors", **options)
+    fitted = dld.distill(
+        folder,
+        tmp_path / "run",
+        **{
+            "steps": 2,
+            "schedule": "steps",
+            "sizes": [96],
+            "batch_size": 2,
+            "workers": 0,
+            "scales": [0.5, 1.0],
+        },
+        selector={
+            **NETWORK,
+            "measured": {"data": [{"kind": "images", "images": str(folder)}], "images": 5, "labels": "none"},
+            "fit": {"steps": 2},
+        },
+    )
+    assert fitted.scale == "auto"
+    own, taught = dld.spotter.state_dict(), fitted.spotter.state_dict()  # type: ignore[attr-defined]
+    assert any(not torch.equal(own[name], taught[name]) for name in own)

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from dld_core.config import PartConfig
 from dld_core.data.dataset import BatchStream
-from dld_core.data.sources import SourceConfig, parse_source
+from dld_core.data.sources import ImagesSourceConfig, PhotosSourceConfig, SourceConfig, parse_source
 from dld_core.errors import ConfigError
 from dld_core.evaluation.words import ImageWords
 from dld_core.interfaces import Spotter
@@ -53,9 +53,17 @@ class _Draws(PartConfig):
         """The first `images` samples of the mixture, whole and as stored."""
         if not self.images:
             return
-        stream = BatchStream(self.data, 1, [_PAGE], seed)
+        stream = BatchStream([_unlabelled(source) for source in self.data], 1, [_PAGE], seed)
         for number in range(self.images):
             yield stream[number][0]
+
+
+def _unlabelled(source: SourceConfig) -> SourceConfig:
+    """Photos that nobody has annotated, as photos without words: their truth comes from the spotter."""
+    if not isinstance(source, ImagesSourceConfig):
+        return source
+    shared = {"weight": source.weight, "repeat": source.repeat, "augment": source.augment}
+    return PhotosSourceConfig(kind="auto", gt=None, images=source.images, **shared)  # type: ignore[arg-type]
 
 
 class PagesConfig(_Draws):
@@ -80,6 +88,12 @@ class MeasureConfig(_Draws):
     images: int = Field(default=300, ge=0)
     runs: int = Field(default=2, ge=2)
     labels: Literal["given", "none"] = "given"
+
+    @model_validator(mode="after")
+    def _labels_are_there(self) -> MeasureConfig:
+        if self.labels == "given" and any(isinstance(s, ImagesSourceConfig) for s in self.data):
+            raise ValueError("sources of kind 'images' have no labels; set 'labels: none'")
+        return self
 
 
 class SelectorTrainingConfig(PartConfig):
