@@ -26,6 +26,19 @@ def random_page(rng: random.Random, words: int, width: int = 1280, height: int =
     return truth, found
 
 
+def curved_page(rng: random.Random, words: int) -> Page:
+    """A page whose words and detections have six points, top and bottom bent."""
+    truth, found = random_page(rng, words)
+    return [_bent(rng, word) for word in truth], [_bent(rng, word) for word in found]
+
+
+def _bent(rng: random.Random, word: PlainWord) -> PlainWord:
+    (ax, ay), b, (cx, cy), d = word.points
+    bend = rng.randrange(-6, 7)
+    top, bottom = ((ax + b[0]) // 2, (ay + b[1]) // 2 + bend), ((cx + d[0]) // 2, (cy + d[1]) // 2 + bend)
+    return PlainWord([(ax, ay), top, b, (cx, cy), bottom, d], word.text, word.ignore)
+
+
 def _random_word(rng: random.Random, width: int, height: int) -> PlainWord:
     x, y = rng.randrange(width), rng.randrange(height)
     w, h, slant = rng.randrange(8, 160), rng.randrange(6, 50), rng.randrange(-15, 16)

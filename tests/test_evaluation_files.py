@@ -297,3 +297,32 @@ def test_damaged_zips_end_in_a_data_error(tmp_path: Path) -> None:
         except DataError:
             refused += 1
     assert refused > 50
+
+
+def packed(path: Path, names: list[str], comment: bytes = b"", big: bool = False) -> Path:
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive_:
+        archive_.comment = comment
+        for name in names:
+            with archive_.open(name, "w", force_zip64=big) as file:
+                file.write(f"{QUAD},word".encode())
+    return path
+
+
+@pytest.mark.parametrize(
+    ("name", "comment", "big"),
+    [
+        ("img_1", b"", False),
+        ("img_1", b"made by hand", False),
+        ("stra\u00dfe_1", b"", False),
+        ("img_1", b"", True),
+    ],
+)
+def test_zips_of_every_kind(tmp_path: Path, name: str, comment: bytes, big: bool) -> None:
+    path = packed(tmp_path / "gt.zip", [f"{name}.txt"], comment, big)
+    assert list(read_ground_truth(path)) == [name]
+
+
+def test_a_zip_behind_other_bytes(tmp_path: Path) -> None:
+    path = packed(tmp_path / "gt.zip", ["img_1.txt"])
+    path.write_bytes(b"#!/bin/sh\n" + path.read_bytes())
+    assert list(read_ground_truth(path)) == ["img_1"]

@@ -55,6 +55,21 @@ def test_all_counts_are_those_of_the_plain_way(plain: Any, iou: float) -> None:
         assert wanted[2] > 0
 
 
+def test_curved_words_count_as_in_the_plain_way(plain: Any, tmp_path: Path) -> None:
+    rules, generator = plain
+    rng = random.Random(1)
+    pages = [generator.curved_page(rng, 15) for _ in range(12)]
+    truth, found = [page[0] for page in pages], [page[1] for page in pages]
+    generator.write_pages(tmp_path / "gt", "gt_", truth)
+    generator.write_pages(tmp_path / "found", "", found)
+    result = evaluate(read_ground_truth(tmp_path / "gt"), read_predictions(tmp_path / "found"))
+    for tally, spotting in ((result.plain, False), (result.spotting, True)):
+        expected = rules.evaluate_plainly(truth, found, 0.5, spotting)
+        wanted = (expected.truth, expected.found, expected.matched, expected.correct)
+        assert counts(tally) == wanted
+        assert wanted[3] > 0
+
+
 def test_files_give_the_same_scores_as_memory(plain: Any, tmp_path: Path) -> None:
     _, generator = plain
     rng = random.Random(3)

@@ -134,19 +134,18 @@ def _zip(path: Path, what: str, problems: Problems) -> Iterator[tuple[str, str, 
         archive = Archive(path)
     except FAULTS as error:
         raise DataError(f"the {what} {path} is neither a folder nor a readable zip ({error})") from None
-    with archive:
-        for entry in archive:
-            name = entry.filename.rsplit("/", 1)[-1]
-            if not _is_text(name) or "__MACOSX" in entry.filename:
-                continue
-            shown = f"{path}!{entry.filename}"
-            if entry.file_size > LARGEST_FILE:
-                problems.add(shown, None, _too_large(entry.file_size))
-                continue
-            try:
-                yield name, shown, archive.read(entry)
-            except FAULTS as error:
-                problems.add(shown, None, f"cannot be unpacked ({error}); write the zip again")
+    for entry in archive:
+        name = entry.filename.rsplit("/", 1)[-1]
+        if not _is_text(name) or "__MACOSX" in entry.filename:
+            continue
+        shown = f"{path}!{entry.filename}"
+        if entry.file_size > LARGEST_FILE:
+            problems.add(shown, None, _too_large(entry.file_size))
+            continue
+        try:
+            yield name, shown, archive.read(entry)
+        except FAULTS as error:
+            problems.add(shown, None, f"cannot be unpacked ({error}); write the zip again")
 
 
 def _is_text(name: str) -> bool:

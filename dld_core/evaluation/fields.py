@@ -92,16 +92,13 @@ class Fields:
         return values
 
     def rest(self, lines: Indices, skipped: Indices) -> list[str]:
-        """What follows the first `skipped` [M] fields of these lines [M], which must be rising."""
+        """What follows the first `skipped` [M] fields of these lines [M]."""
         if not len(lines):
             return []
         stop = self.ends[self.last[lines]]
         start = np.minimum(np.append(self.begins, len(self.text))[self.first[lines] + skipped], stop)
-        edges = np.zeros(len(self.text) + 1, np.int8)
-        edges[start] = 1
-        edges[stop + 1] -= 1
-        kept = np.cumsum(edges[:-1], dtype=np.int8).view(np.bool_)
-        return np.frombuffer(self.text, np.uint8)[kept].tobytes().decode().split("\n")[:-1]
+        cuts = zip(start.tolist(), stop.tolist(), strict=True)
+        return b"\n".join([self.text[a:b] for a, b in cuts]).decode().split("\n")
 
 
 def _leading(text: bytes, start: int) -> int:

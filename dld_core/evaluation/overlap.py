@@ -246,14 +246,14 @@ def _worth_cutting(
     truth: Regions, found: Regions, left: Indices, right: Indices, limits: Limits
 ) -> tuple[Indices, Indices]:
     """Drop pairs that an upper bound on the intersection (common box, smaller area) rules out."""
-    sizes: list[Floats] = []
-    for axis in (0, 1):
-        (begin, end), (other_begin, other_end) = truth.boxes.T[axis::2], found.boxes.T[axis::2]
-        size = np.minimum(end[left], other_end[right]) - np.maximum(begin[left], other_begin[right])
-        touching = np.flatnonzero(size > 0)
+    for axis in (1, 0):  # words are flat: most pairs part in y
+        (low, high), (other_low, other_high) = truth.boxes.T[axis::2], found.boxes.T[axis::2]
+        meets = (low.take(left) < other_high.take(right)) & (other_low.take(right) < high.take(left))
+        touching = np.flatnonzero(meets)
         left, right = left[touching], right[touching]
-        sizes = [known[touching] for known in (*sizes, size)]
-    bound = sizes[0] * sizes[1] * (1 + 1e-9)
+    box, other = truth.boxes[left], found.boxes[right]
+    sizes = np.minimum(box[:, 2:], other[:, 2:]) - np.maximum(box[:, :2], other[:, :2])
+    bound = sizes[:, 0] * sizes[:, 1] * (1 + 1e-9)
     area_a, area_b = truth.areas[left], found.areas[right]
     # Where outlines cross themselves the shoelace areas bound nothing, but the common box still does.
     smaller = np.minimum(bound, np.minimum(area_a, area_b) * (1 + 1e-9))

@@ -97,18 +97,20 @@ class _Scorer:
         matching = match(self.pairs, dont_care, len(read), self.rules.iou, self.rules.overlap_limit)
         indices = zip(matching.truth.tolist(), matching.found.tolist(), strict=True)
         texts = [(words[t], read[f]) for t, f in indices]
+        exact = np.array([a == b for a, b in texts], bool)
         # Equal texts, most of them, need no closer look.
-        correct = np.array([a == b or same(a, b) for a, b in texts], bool)
+        others = np.flatnonzero(~exact)
+        correct, alike = exact.copy(), exact.astype(np.float64)
+        correct[others] = [same(*texts[i]) for i in others.tolist()]
+        alike[others] = [similarity(*texts[i]) for i in others.tolist()]
         count = self.truth.count
         return Tally(
             truth=count(np.flatnonzero(matching.truth_counts)),
             found=self.found.count(np.flatnonzero(matching.found_counts)),
             matched=count(matching.truth),
             correct=count(matching.truth[correct]),
-            exact=count(matching.truth, np.array([a == b for a, b in texts], float)),
-            similarity=count(
-                matching.truth, np.array([1.0 if a == b else similarity(a, b) for a, b in texts], float)
-            ),
+            exact=count(matching.truth[exact]),
+            similarity=count(matching.truth, alike),
             average_precision=_average_precision(matching, correct, self.found.words.scores),
         )
 
