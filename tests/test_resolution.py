@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -10,6 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import yaml
+from contract_toys import ExampleSpotter
 from fake_spotters import RedSpotter
 from hypothesis import given
 from hypothesis import strategies as st
@@ -36,6 +39,7 @@ from dld_core.resolution.fit import FitConfig, fit
 from dld_core.resolution.losses import decision_loss, divergence, gumbel_decision, temperature_at
 from dld_core.resolution.measure import Measurement, Measurer
 from dld_core.resolution.oracle import Reached, Table, choose, cross_run_oracle, hmean_at
+from dld_core.resolution.run import SelectorRunConfig
 from dld_core.resolution.targets import cell_targets, letter_height
 from dld_core.resolution.thumbnail import thumbnail, thumbnail_size
 from dld_core.resolution.training import SelectorTrainingConfig, make_selector, predict
@@ -541,3 +545,22 @@ def test_thumbnails_come_from_any_image() -> None:
     for shape in ((1, 1), (3, 4000), (5000, 40)):
         small_: NDArray[np.uint8] = thumbnail(np.zeros((*shape, 3), np.uint8), 96)
         assert small_.shape[:2] == thumbnail_size(*shape, 96)
+
+
+def test_the_documented_settings_parse() -> None:
+    text = (Path(__file__).parents[1] / "docs" / "resolution.md").read_text(encoding="utf-8")
+    (example,) = re.findall(r"```yaml\n(.*?)```", text, re.S)
+    config = SelectorRunConfig.parse(yaml.safe_load(example))
+    assert config.selector.measured.images == 300
+
+
+def test_the_tutorials_backend_gets_a_selector_without_a_line_of_its_own(tmp_path: Path) -> None:
+    pages = {"kind": "synth", "page": {"page_size": [120, 160], "words": [2, 4]}}
+    network = {"scales": SCALES, "long_side": 96, "width": 8, "hidden": 8}
+    config = SelectorTrainingConfig.parse(
+        {**network, "measured": {"data": [pages], "images": 5}, "fit": {"steps": 3}}
+    )
+    spotter = ExampleSpotter()
+    path = make_selector(spotter, config, tmp_path)
+    dld = DLDWrapper(spotter, selector=path)
+    assert dld.spot(page([40]).image).scale in SCALES

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+import yaml
 from cli_runner import runner
 from PIL import Image
 from test_resolution import SCALES, BarSpotter, page, small
@@ -18,7 +20,7 @@ from torch import Tensor
 from dld_core.errors import ConfigError, DataError
 from dld_core.registry import backends
 from dld_core.resolution import DenseSelector, Policy, load_selector, save_selector
-from dld_core.study import StudyConfig, study
+from dld_core.study import StudyConfig, SystemConfig, study
 from dld_core.types import Word
 
 HEIGHTS = (12, 24, 52, 52)
@@ -137,3 +139,13 @@ def test_the_command(sets: dict[str, Any], tmp_path: Path, capsys: pytest.Captur
     code, _, err = run("study", settings, "--out", tmp_path / "other")
     assert code == 2
     assert "did you mean 'systems'" in err
+
+
+def test_the_documented_settings_are_the_real_ones() -> None:
+    text = (Path(__file__).parents[1] / "docs" / "study.md").read_text(encoding="utf-8")
+    (example,) = re.findall(r"```yaml\n(.*?)```", text, re.S)
+    parsed = StudyConfig.parse(yaml.safe_load(example))
+    assert list(parsed.systems) == ["teacher", "DLD", "RapidOCR"]
+    table = text.split("| key of a system", 1)[1].split("\n\n", 1)[0]
+    keys = {key for line in table.splitlines()[2:] for key in re.findall(r"`(\w+)`", line.split("|")[1])}
+    assert keys == set(SystemConfig.model_fields)

@@ -18,6 +18,11 @@ class ReadingMaps(NamedTuple):
     fine: Tensor
     detail: Tensor | None = None
 
+    @classmethod
+    def of(cls, maps: ReadingMaps | Tensor) -> ReadingMaps:
+        """A single map [B, C, H/4, W/4] stands for itself alone."""
+        return maps if isinstance(maps, ReadingMaps) else cls(maps)
+
     def of_image(self, index: int) -> ReadingMaps:
         """The maps of one image, still as a batch."""
         own = slice(index, index + 1)
