@@ -43,7 +43,7 @@ class ExampleSpotter(TrainableSpotter):
         ink = cv2.threshold(image.cpu().numpy().min(0), 0, 1, cv2.THRESH_BINARY_INV | cv2.THRESH_OTSU)[1]
         runs = cv2.connectedComponentsWithStats(cv2.dilate(ink, np.ones((1, self.config.gap))))[2][1:]
         boxes = [run[:2] + self.corners * run[2:4] for run in runs if run[2] > run[3] > 5]  # x, y, w, h, area
-        texts = self.reader.read(self.features([image]), [boxes])
+        texts = self.reader.read(self.features([image]), boxes)
         return [Word(*text, tuple(map(tuple, box.tolist()))) for text, box in zip(texts, boxes, strict=True)]
 
     def predict(self, images):
