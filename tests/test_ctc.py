@@ -12,11 +12,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from dld_backends.recognition import prefix_search
-from dld_backends.recognition.ctc import CTCDecoder, alignment_log_prob
-from dld_backends.recognition.prefix_search import Texts, best_texts, search_prefixes
 from dld_core.charset import PRINTABLE_ASCII, Charset
 from dld_core.testing import SequenceDecoderContract
+from dld_core.text import prefix_search
+from dld_core.text.ctc import CTCDecoder, alignment_log_prob
+from dld_core.text.prefix_search import Texts, best_texts, search_prefixes
 
 Text = tuple[int, ...]
 SEEDS = range(6)

@@ -12,7 +12,6 @@ import torch
 from torch import Tensor
 
 from dld_backends.recognition.attention import AttentionDecoder
-from dld_backends.recognition.ctc import CTCDecoder
 from dld_core.charset import Charset
 from dld_core.distillation import SequentialDistiller
 from dld_core.distillation.maps import map_divergence, shrink
@@ -27,6 +26,7 @@ from dld_core.interfaces import Distiller, SequenceDecoder
 from dld_core.registry import distillers
 from dld_core.testing import DistillerContract
 from dld_core.testing.reference import ColumnDecoder
+from dld_core.text.ctc import CTCDecoder
 from dld_core.types import DenseMap, Hypotheses, RecognitionTrace
 
 

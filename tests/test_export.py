@@ -18,12 +18,12 @@ import torch
 from cli_runner import Run, runner
 from safetensors.torch import save_file
 
-from dld_backends.recognition.roi_sampling import region_grids
 from dld_backends.segmentation import SegmentationSpotter
 from dld_core.cli import main
 from dld_core.errors import ConfigError, MissingExtraError, WeightsError
 from dld_core.exporting import calibration_pages
 from dld_core.testing import SpotterContract, samples
+from dld_core.text.roi_sampling import region_grids
 from dld_core.wrapper import DLDWrapper
 
 onnx = pytest.importorskip("onnx", reason="needs the extra dld[onnx]")

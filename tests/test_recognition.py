@@ -9,9 +9,9 @@ import pytest
 import torch
 
 from dld_backends.recognition.attention import AttentionDecoder
-from dld_backends.recognition.branch import jitter_regions
-from dld_backends.recognition.roi_sampling import region_grids, sample_regions
 from dld_core.charset import Charset
+from dld_core.text.roi_sampling import region_grids, sample_regions
+from dld_core.text.words import jitter_regions
 
 QUAD = np.array([[10, 10], [42, 10], [42, 18], [10, 18]], np.float32)
 

@@ -19,19 +19,18 @@ from dld_backends.maskrcnn import MaskRCNNSpotter
 from dld_backends.maskrcnn.cost import meta_spotter as meta_mask_rcnn
 from dld_backends.segmentation import SegmentationConfig, SegmentationSpotter
 from dld_backends.segmentation.cost import meta_spotter, page_flops
-from dld_backends.segmentation.losses import (
-    WEIGHTS,
-    balanced_cross_entropy,
-    binarization_losses,
-    border_distance,
-    dice_loss,
-)
+from dld_backends.segmentation.losses import WEIGHTS, binarization_losses
 from dld_backends.segmentation.network import PRIOR, Maps
 from dld_backends.segmentation.pages import region_options
 from dld_backends.segmentation.regions import find_regions
 from dld_core.errors import ConfigError, WeightsError
 from dld_core.geometry import iou
 from dld_core.testing import TrainableSpotterContract, samples
+from dld_core.text.map_losses import (
+    balanced_cross_entropy,
+    border_distance,
+    dice_loss,
+)
 from dld_core.training.config import TrainConfig
 from dld_core.types import Batch
 

@@ -12,10 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from dld_backends.segmentation.offsets import offset, shrink_distance, unclip_distance
 from dld_backends.segmentation.regions import Points, RegionOptions, find_regions
-from dld_backends.segmentation.targets import HIGH, LOW, Targets, draw_targets
 from dld_core.geometry import area, iou, order_polygon
+from dld_core.text.offsets import offset, shrink_distance, unclip_distance
+from dld_core.text.targets import HIGH, LOW, Targets, draw_targets
 
 RATIO = 0.4
 

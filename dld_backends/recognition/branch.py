@@ -12,14 +12,15 @@ from torch import Tensor, nn
 
 from dld_backends.recognition.encoder import SequenceEncoder, conv_norm_relu, separable_norm_relu
 from dld_backends.recognition.maps import ReadingMaps
-from dld_backends.recognition.precision import full_precision
-from dld_backends.recognition.roi_sampling import sample_regions
 from dld_backends.recognition.words import certainty
 from dld_core.charset import Charset
 from dld_core.interfaces import SequenceDecoder
-from dld_core.types import Batch, RecognitionTrace
+from dld_core.text.precision import full_precision
+from dld_core.text.roi_sampling import sample_regions
+from dld_core.text.words import Regions, readable_words
+from dld_core.types import RecognitionTrace
 
-Regions = list[list[Tensor]]
+__all__ = ["RecognitionBranch", "readable_words"]  # what a backend that reads regions needs
 
 
 class RecognitionBranch(nn.Module):
@@ -62,15 +63,20 @@ class RecognitionBranch(nn.Module):
         self.ctc_weight = ctc_weight
         self.ctc = nn.Linear(encoder.features, len(charset) + 1) if ctc_weight else None
 
-    def sample(self, maps: ReadingMaps, regions: Sequence[Sequence[Tensor | NDArray[np.float32]]]) -> Tensor:
+    def sample(
+        self, maps: ReadingMaps | Tensor, regions: Sequence[Sequence[Tensor | NDArray[np.float32]]]
+    ) -> Tensor:
         """Rectified features [N, C, h, w] of every region, image by image."""
+        maps = ReadingMaps.of(maps)
         features = sample_regions(self.smooth(maps.fine), regions, self.stride, self.roi_size)
         if maps.detail is None:
             return features
         stride = self.stride * maps.fine.shape[-1] / maps.detail.shape[-1]
         return torch.cat([features, sample_regions(maps.detail, regions, stride, self.roi_size)], 1)
 
-    def trace(self, maps: ReadingMaps, regions: Regions, texts: Sequence[Sequence[str]]) -> RecognitionTrace:
+    def trace(
+        self, maps: ReadingMaps | Tensor, regions: Regions, texts: Sequence[Sequence[str]]
+    ) -> RecognitionTrace:
         """Read ground-truth regions, teacher-forced: the maps of a batch, per image regions and texts."""
         features = self.sample(maps, regions)
         context = self.encoder(features)
@@ -106,7 +112,9 @@ class RecognitionBranch(nn.Module):
         return F.ctc_loss(log_probs, flat, columns, lengths, blank=0, zero_infinity=True)
 
     @torch.no_grad()
-    def read(self, maps: ReadingMaps, polygons: Sequence[NDArray[np.float32]]) -> list[tuple[str, float]]:
+    def read(
+        self, maps: ReadingMaps | Tensor, polygons: Sequence[NDArray[np.float32]]
+    ) -> list[tuple[str, float]]:
         """Best text and its certainty for every region of one image, in order; maps are a batch of one."""
         if not len(polygons):
             return []
@@ -114,48 +122,3 @@ class RecognitionBranch(nn.Module):
         texts = self.decoder.decode(best.tokens[:, 0])
         sure = map(certainty, best.log_probs[:, 0].tolist(), best.lengths[:, 0].tolist())
         return list(zip(texts, sure, strict=True))
-
-
-def readable_words(batch: Batch, charset: Charset, max_length: int) -> tuple[Regions, list[list[str]]]:
-    """Regions and texts that can be taught: not don't-care, inside the charset, not too long.
-
-    Decided by text and flags alone, never by size, so that a teacher's and a student's rows line up.
-    """
-    regions: Regions = []
-    texts: list[list[str]] = []
-    for polygons, words, ignore in zip(batch.polygons, batch.texts, batch.ignore, strict=True):
-        keep = [
-            i
-            for i, word in enumerate(words)
-            if not bool(ignore[i]) and 1 <= len(word) <= max_length and all(c in charset for c in word)
-        ]
-        regions.append([polygons[i] for i in keep])
-        texts.append([words[i] for i in keep])
-    return regions, texts
-
-
-def jitter_regions(regions: Regions, amount: float) -> Regions:
-    """Move every side in or out by up to about `amount` of the word's height, as detections would."""
-    if amount == 0:
-        return regions
-    return [[_jitter(polygon, amount) for polygon in image] for image in regions]
-
-
-def _jitter(polygon: Tensor, amount: float) -> Tensor:
-    split = (len(polygon) + 1) // 2
-    if len(polygon) % 2:
-        return polygon
-    top, bottom = polygon[:split], polygon[split:].flip(0)
-    down = bottom - top
-    up_by, down_by, left_by, right_by = ((torch.rand(4, device=polygon.device) * 2 - 0.7) * amount).unbind()
-    new_top, new_bottom = top - down * up_by, bottom + down * down_by
-    height = down.norm(dim=1).mean()
-    moved = []
-    for side in (new_top, new_bottom):
-        start = F.normalize(side[1] - side[0], dim=0) * height
-        end = F.normalize(side[-1] - side[-2], dim=0) * height
-        side = side.clone()
-        side[0] = side[0] - start * left_by
-        side[-1] = side[-1] + end * right_by
-        moved.append(side)
-    return torch.cat([moved[0], moved[1].flip(0)])

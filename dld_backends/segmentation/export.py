@@ -17,10 +17,10 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from dld_backends.backbone import fold_norms
-from dld_backends.recognition.ctc import CTCDecoder
-from dld_backends.recognition.roi_sampling import sample_points
 from dld_backends.segmentation.onnx_file import DETECTOR, READER, described, reader_file
 from dld_core.errors import MissingExtraError, WeightsError
+from dld_core.text.ctc import CTCDecoder
+from dld_core.text.roi_sampling import sample_points
 
 if TYPE_CHECKING:
     from dld_backends.segmentation.spotter import SegmentationSpotter

@@ -14,9 +14,9 @@ import numpy as np
 import shapely
 from numpy.typing import NDArray
 
-from dld_backends.segmentation.offsets import Points, offset, unclip_distance
 from dld_core.geometry import TALL
 from dld_core.ribbon import ribbon
+from dld_core.text.offsets import Points, offset, unclip_distance
 
 Contour = NDArray[Any]  # int32 [n, 1, 2], as OpenCV gives them
 

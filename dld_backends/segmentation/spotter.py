@@ -13,8 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from dld_backends.images import rounded_up
-from dld_backends.recognition.branch import RecognitionBranch, readable_words
-from dld_backends.recognition.ctc import CTCDecoder
+from dld_backends.recognition.branch import RecognitionBranch
 from dld_backends.recognition.encoder import SequenceEncoder
 from dld_backends.recognition.maps import ReadingMaps
 from dld_backends.recognition.spotter import ReadingSpotter
@@ -22,8 +21,10 @@ from dld_backends.segmentation.config import SegmentationConfig
 from dld_backends.segmentation.losses import binarization_losses
 from dld_backends.segmentation.network import BinarizationHead, LightTrunk
 from dld_backends.segmentation.pages import find_words
-from dld_backends.segmentation.targets import draw_targets
 from dld_core.charset import Charset
+from dld_core.text.ctc import CTCDecoder
+from dld_core.text.targets import draw_targets
+from dld_core.text.words import readable_words
 from dld_core.types import Batch, DenseMap, TrainOutput, Word
 
 

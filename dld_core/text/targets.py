@@ -10,7 +10,7 @@ import numpy as np
 import shapely
 from numpy.typing import NDArray
 
-from dld_backends.segmentation.offsets import Points, offset, shrink_distance
+from dld_core.text.offsets import Points, offset, shrink_distance
 
 Map = NDArray[np.float32]
 

@@ -12,10 +12,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from dld_backends.recognition.precision import full_precision
-from dld_backends.recognition.prefix_search import BLANK, best_texts, spell
 from dld_core.charset import Charset
 from dld_core.interfaces import SequenceDecoder
+from dld_core.text.precision import full_precision
+from dld_core.text.prefix_search import BLANK, best_texts, spell
 from dld_core.types import Hypotheses
 
 
