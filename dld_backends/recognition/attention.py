@@ -6,6 +6,7 @@ decoder state of every hypothesis, sums log-probabilities, and is batched over w
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -98,27 +99,27 @@ class AttentionDecoder(SequenceDecoder):
         """The same without a gradient; hypotheses that do not live [N, k] get values of no meaning."""
         if int(live.sum()) > _WORTH_DROPPING * live.numel():
             query = _raise(self.from_state(state.hidden))
-            scores = prepared.scores(prepared.raised.unsqueeze(1), query.unsqueeze(2))
+            scores = prepared.scores(query)
             return self._advance(previous, state, scores.softmax(-1) @ context)
         rows = live.flatten().nonzero()[:, 0]
         own = State(state.hidden.flatten(0, 1)[rows], state.cell.flatten(0, 1)[rows])
         query = _raise(self.from_state(own.hidden))
-        scores = prepared.scores(prepared.raised[rows // live.shape[1]], query.unsqueeze(1))
+        scores = prepared.scores_of(rows // live.shape[1], query)
         glimpse = (_spread(scores.softmax(-1), rows, live) @ context).flatten(0, 1)[rows]
         logits, own = self._advance(previous.flatten()[rows], own, glimpse)
         spread = (_spread(values, rows, live) for values in own)
         return _spread(logits, rows, live), State(*spread)
 
-    def _prepare(self, context: Tensor) -> _Prepared:
-        """What all steps of a search share."""
+    def _prepare(self, context: Tensor, k: int) -> _Prepared:
+        """What all steps of a search for k hypotheses share."""
         offset = 1 / (-2 * self.energy.weight[0])
-        return _Prepared(_raise(self.from_context(context)) * offset, offset)
+        raised = _raise(self.from_context(context)) * offset
+        return _Prepared(raised, offset, raised.new_empty(k * raised.numel()))
 
     def _advance(self, previous: Tensor, state: State, glimpse: Tensor) -> tuple[Tensor, State]:
         """The LSTM and the classifier: previous ids [N, k], glimpses [N, k, D] -> logits [N, k, V]."""
-        gates = self.gates_input(torch.cat([self.embedding(previous), glimpse], -1)) + self.gates_state(
-            state.hidden
-        )
+        given = torch.cat([self.embedding(previous), glimpse], -1)
+        gates = self.gates_input(given) + self.gates_state(state.hidden)
         enter, forget, candidate, leave = gates.chunk(4, -1)
         cell = forget.sigmoid() * state.cell + enter.sigmoid() * candidate.tanh()
         hidden = leave.sigmoid() * cell.tanh()
@@ -174,7 +175,7 @@ class AttentionDecoder(SequenceDecoder):
         """Tokens [N, k, L] and their log-probabilities [N, k]."""
         count, device = context.shape[0], context.device
         rows = torch.arange(count, device=device)
-        prepared = self._prepare(context)
+        prepared = self._prepare(context, k)
         state = self._start(context, count, 1)
         previous = torch.full((count, 1), self.pad_id, device=device)
         tokens = torch.empty((count, 1, 0), dtype=torch.int64, device=device)
@@ -220,14 +221,30 @@ class _Prepared(NamedTuple):
     Attributes:
         raised: c exp(2 keys), [N, T, H].
         offset: c, [H].
+        room: for what each step computes, used again and again: fresh memory of this size costs more than the
+            arithmetic.
     """
 
     raised: Tensor
     offset: Tensor
+    room: Tensor
 
-    def scores(self, raised: Tensor, query: Tensor) -> Tensor:
-        """Energies [..., T] from raised [..., T, H] and exp(2 query) [..., 1, H]."""
-        return torch.addcmul(self.offset, raised, query).reciprocal_().sum(-1)
+    def scores(self, query: Tensor) -> Tensor:
+        """Energies [N, k, T] of exp(2 query) [N, k, H]."""
+        count, k, units = query.shape
+        room = self._room(count, k, self.raised.shape[1], units)
+        torch.addcmul(self.offset, self.raised.unsqueeze(1), query.unsqueeze(2), out=room)
+        return room.reciprocal_().sum(-1)
+
+    def scores_of(self, words: Tensor, query: Tensor) -> Tensor:
+        """Energies [M, T] of exp(2 query) [M, H], row by row for these words [M]."""
+        room = self._room(len(words), *self.raised.shape[1:])
+        torch.index_select(self.raised, 0, words, out=room)
+        torch.addcmul(self.offset, room, query.unsqueeze(1), out=room)
+        return room.reciprocal_().sum(-1)
+
+    def _room(self, *shape: int) -> Tensor:
+        return self.room[: math.prod(shape)].view(shape)
 
 
 class _Ended(NamedTuple):
