@@ -11,7 +11,9 @@ import typer
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from dld_core.evaluation.chosen import ChosenScale
     from dld_core.evaluation.cost.bench import ScaleCost
+    from dld_core.wrapper import DLDWrapper
 
 
 def bench(
@@ -25,6 +27,7 @@ def bench(
         typer.Option(help="Fractions of the image's own size, or of the spotter's reference size."),
     ] = "native",
     weights: Annotated[str, typer.Option(help="bundled, a file, a folder, or none.")] = "bundled",
+    selector: Annotated[str, typer.Option(help="bundled, a file, or none.")] = "bundled",
     device: Annotated[str, typer.Option(help="auto, cpu, cuda:0.")] = "auto",
     limit: Annotated[int, typer.Option(min=1, help="Use at most so many images.")] = 8,
     repeats: Annotated[int, typer.Option(min=1, help="Timed rounds over all images.")] = 3,
@@ -36,7 +39,8 @@ def bench(
 ) -> None:
     """Count the FLOPs of real runs and time them, everything included: resizing, trunk, heads, recogniser.
 
-    All scales of an image are read in turn, so that a noisy machine hurts them alike.
+    All scales of an image are read in turn, so that a noisy machine hurts them alike; with a selector, the
+    row `auto` is its choice.
     """
     from dld_core.evaluation.cost.bench import bench as measure
     from dld_core.evaluation.cost.bench import threads as using
@@ -48,9 +52,10 @@ def bench(
     loads = [partial(open_image, path) for path in list_images(images)[:limit]]
     with (
         using(threads) as number,  # before the spotter: engines take their threads when they are made
-        DLDWrapper(backend, None if weights == "none" else weights, device) as wrapper,
+        DLDWrapper(backend, _none(weights), device, selector=_none(selector)) as wrapper,
     ):
-        readers = [FixedScale(wrapper.spotter, scale, relative_to) for scale in chosen]
+        fixed = [FixedScale(wrapper.spotter, scale, relative_to) for scale in chosen]
+        readers = [*fixed, *_chosen(wrapper)]
         costs = measure(readers, loads, repeats, warmup, wrapper.device, _progress)
         about = {
             "backend": backend,
@@ -63,6 +68,20 @@ def bench(
             "relative_to": relative_to,
         }
     _print_json(about, costs) if json else _print_table(about, costs)
+
+
+def _none(text: str) -> str | None:
+    return None if text == "none" else text
+
+
+def _chosen(wrapper: DLDWrapper) -> list[ChosenScale]:
+    """The selector's choice, where there is a selector."""
+    from dld_core.evaluation.chosen import ChosenScale
+    from dld_core.resolution import ScaleChooser
+
+    if wrapper.selector is None:
+        return []
+    return [ChosenScale(ScaleChooser(wrapper.selector, wrapper.spotter, wrapper.working))]
 
 
 def _progress(rounds: Iterable[int]) -> Iterable[int]:
@@ -100,7 +119,7 @@ def _print_table(about: dict[str, Any], costs: list[ScaleCost]) -> None:
 
 
 _COLUMNS: dict[str, Callable[[ScaleCost], str]] = {
-    "scale": lambda cost: f"{cost.scale:g}",
+    "scale": lambda cost: cost.scale if isinstance(cost.scale, str) else f"{cost.scale:g}",
     "size": lambda cost: f"{cost.width:.0f}x{cost.height:.0f}",
     "words": lambda cost: f"{cost.words:.1f}",
     "GFLOPs": lambda cost: _number(cost.gflops),

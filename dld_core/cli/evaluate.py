@@ -12,6 +12,7 @@ import typer
 if TYPE_CHECKING:
     from dld_core.evaluation import EvaluationResult, ImageWords, LexiconRule, Lexicons, Protocol
     from dld_core.evaluation.lines import Layout
+    from dld_core.wrapper import DLDWrapper
 
 T = TypeVar("T")
 
@@ -36,6 +37,15 @@ def evaluate(
     scale: Annotated[
         str, typer.Option(help="auto, full or a fraction of it, such as 0.5.", rich_help_panel=_BACKEND)
     ] = "full",
+    selector: Annotated[
+        str, typer.Option(help="bundled, a file, or none.", rich_help_panel=_BACKEND)
+    ] = "bundled",
+    gamma: Annotated[
+        float | None,
+        typer.Option(
+            help="Price of cost under --scale auto, see docs/resolution.md.", rich_help_panel=_BACKEND
+        ),
+    ] = None,
     scales: Annotated[
         str | None,
         typer.Option(
@@ -118,7 +128,9 @@ def evaluate(
         return
     if images is None:
         raise typer.BadParameter("--backend needs --images, the folder that it reads")
-    part = _Part(str(backend), None if weights == "none" else weights, device)
+    dials: dict[str, Any] = {"selector": None if selector == "none" else selector}
+    dials |= {} if gamma is None else {"gamma": gamma}
+    part = _Part(str(backend), None if weights == "none" else weights, device, dials)
     if scales is not None:
         _show_curve(task.curve(images, part, scales, out), json)
         return
@@ -131,6 +143,13 @@ class _Part(NamedTuple):
     backend: str
     weights: str | None
     device: str
+    dials: dict[str, Any]
+
+    def open(self, **more: Any) -> DLDWrapper:
+        """The wrapper."""
+        from dld_core.wrapper import DLDWrapper
+
+        return DLDWrapper(self.backend, self.weights, self.device, **self.dials, **more)
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,12 +170,11 @@ class _Task:
     def of_backend(self, images: Path, part: _Part, scale: float | str, out: Path | None) -> EvaluationResult:
         from dld_core.evaluation import score
         from dld_core.evaluation.reading import annotated_images, read_all, write_predictions
-        from dld_core.wrapper import DLDWrapper
 
         files, unknown = annotated_images(images, self.truth)
         if unknown:
             _say(f"{len(unknown)} images without ground truth are left out ({', '.join(unknown[:3])})")
-        with DLDWrapper(*part, scale=scale) as wrapper:  # type: ignore[arg-type]
+        with part.open(scale=scale) as wrapper:
             readings = read_all(files, wrapper.spot, _progress)
         if out is not None:
             write_predictions(out, readings)
@@ -169,11 +187,10 @@ class _Task:
         from dld_core.evaluation.curve import save, trace
         from dld_core.evaluation.fixed import FixedScale, parse_scales
         from dld_core.evaluation.reading import annotated_images
-        from dld_core.wrapper import DLDWrapper
 
         chosen = parse_scales(scales)
         files, _ = annotated_images(images, self.truth)
-        with DLDWrapper(*part) as wrapper:
+        with part.open() as wrapper:
             readers = [FixedScale(wrapper.spotter, scale) for scale in chosen]
             points = trace(
                 readers,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -76,10 +77,14 @@ class FixedScale:
     def read(self, pixels: NDArray[np.uint8]) -> list[Word]:
         """Resize, read, and bring the polygons back to the image's own pixels."""
         image = self.prepare(pixels)
-        words = self.spot(image)
-        x, y = pixels.shape[1] / image.shape[2], pixels.shape[0] / image.shape[1]
-        return [Word(w.text, w.score, tuple((px * x, py * y) for px, py in w.polygon)) for w in words]
+        return to_native(self.spot(image), image, pixels)
 
     def declared(self, height: int, width: int, words: int) -> float | None:
         """FLOPs that the spotter declares for an image of this native size."""
         return self.spotter.flops(*self.size(height, width), words)
+
+
+def to_native(words: Sequence[Word], image: Tensor, pixels: NDArray[np.uint8]) -> list[Word]:
+    """Words of a resized image [3, h, w] in pixels of the original [H, W, 3]."""
+    x, y = pixels.shape[1] / image.shape[2], pixels.shape[0] / image.shape[1]
+    return [Word(w.text, w.score, tuple((px * x, py * y) for px, py in w.polygon)) for w in words]

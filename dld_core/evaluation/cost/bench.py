@@ -15,11 +15,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dld_core.evaluation.chosen import ChosenScale
 from dld_core.evaluation.cost.counter import count
 from dld_core.evaluation.cost.memory import device_peak_bytes, peak_bytes, reset_device_peak, reset_peak
 from dld_core.evaluation.fixed import FixedScale
 
 Pixels = NDArray[np.uint8]
+Reader = FixedScale | ChosenScale
 # A declared cost that is this far from the counted one is shown beside it.
 TOLERANCE = 0.01
 
@@ -29,7 +31,7 @@ class ScaleCost:
     """What reading costs at one scale; means over images, except where a name says otherwise.
 
     Attributes:
-        scale: the fraction.
+        scale: the fraction, or "auto" for the selector's choice.
         width, height: mean working size in pixels.
         words: mean number of words found (and read: they are in the cost).
         gflops: FLOPs / 1e9 counted on real runs, a multiply-add counted as two; everything torch computes
@@ -46,7 +48,7 @@ class ScaleCost:
         device_memory_mb: the most that torch allocated on the GPU, or None.
     """
 
-    scale: float
+    scale: float | str
     width: float
     height: float
     words: float
@@ -84,7 +86,7 @@ class _Log:
     memory: int = 0
     device_memory: int | None = None
 
-    def summary(self, scale: float) -> ScaleCost:
+    def summary(self, scale: float | str) -> ScaleCost:
         height, width = np.mean(self.sizes, axis=0)
         gflops = _mean_giga(self.flops)
         milliseconds = np.array(self.seconds) * 1e3
@@ -112,7 +114,7 @@ def _mean_giga(values: Sequence[float | None]) -> float | None:
 
 
 def bench(
-    readers: Sequence[FixedScale],
+    readers: Sequence[Reader],
     images: Sequence[Callable[[], Pixels]],
     repeats: int = 3,
     warmup: int = 1,
@@ -122,7 +124,7 @@ def bench(
     """Measure every reader on every image.
 
     Args:
-        readers: one per scale.
+        readers: one per scale; they may choose it themselves.
         images: each loads the decoded pixels of one image (not timed).
         repeats: timed rounds. Before them comes one counted round, and `warmup` untimed reads per scale.
         device: where the spotter computes, for its memory.
@@ -132,6 +134,9 @@ def bench(
         UncountedOperatorError: an operator ran whose cost is unknown.
     """
     logs = [_Log() for _ in readers]
+    # What is worked out once, such as a selector's own cost, counts for no image.
+    for reader in readers:
+        reader.prepare(images[0]())
     rounds: Iterable[int] = range(repeats + 1)
     for number in track(rounds) if track else rounds:
         for index, load in enumerate(images):
@@ -150,19 +155,19 @@ def _rotated(length: int, by: int) -> list[int]:
     return [(place + by) % length for place in range(length)]
 
 
-def _warm_up(readers: Sequence[FixedScale], pixels: Pixels, times: int) -> None:
+def _warm_up(readers: Sequence[Reader], pixels: Pixels, times: int) -> None:
     for _ in range(times):
         for reader in readers:
             reader.read(pixels)
 
 
-def _count(reader: FixedScale, pixels: Pixels, log: _Log) -> None:
+def _count(reader: Reader, pixels: Pixels, log: _Log) -> None:
     image, resizing = count(lambda: reader.prepare(pixels))
     words, reading = count(lambda: reader.spot(image))
-    height, width = pixels.shape[:2]
-    log.sizes.append(reader.size(height, width))
+    height, width = int(image.shape[1]), int(image.shape[2])
+    log.sizes.append((height, width))
     log.words.append(len(words))
-    declared = reader.declared(height, width, len(words))
+    declared = reader.spotter.flops(height, width, len(words))
     spent = reading.check().flops or declared
     log.flops.append(None if spent is None else resizing.check().flops + spent)
     log.spotter.append(spent)
@@ -170,7 +175,7 @@ def _count(reader: FixedScale, pixels: Pixels, log: _Log) -> None:
     log.declared.append(declared)
 
 
-def _time(reader: FixedScale, pixels: Pixels, log: _Log, device: str) -> None:
+def _time(reader: Reader, pixels: Pixels, log: _Log, device: str) -> None:
     reset_peak()
     reset_device_peak(device)
     start = time.perf_counter()

@@ -1,0 +1,53 @@
+"""A spotter at the scale that a selector chooses, beside `FixedScale` in every comparison."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dld_core.evaluation.fixed import FixedScale, to_native
+from dld_core.interfaces import Spotter
+from dld_core.resolution import Policy, ScaleChooser
+from dld_core.types import Word
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class ChosenScale:
+    """Reads each image at the scale chosen for it; choosing is part of preparing.
+
+    Attributes:
+        chooser: the selector at work.
+        policy: its dials.
+        scale: what stands in tables.
+    """
+
+    chooser: ScaleChooser
+    policy: Policy = field(default_factory=Policy)
+    scale: Literal["auto"] = "auto"
+
+    @property
+    def spotter(self) -> Spotter:
+        """What reads."""
+        return self.chooser.spotter
+
+    def prepare(self, pixels: NDArray[np.uint8]) -> Tensor:
+        """Choose, and resize: uint8 [3, h, w]."""
+        return self._reader(pixels).prepare(pixels)
+
+    def spot(self, image: Tensor) -> list[Word]:
+        """What the spotter finds, in pixels of the prepared image."""
+        return FixedScale(self.spotter, 1.0).spot(image)
+
+    def read(self, pixels: NDArray[np.uint8]) -> list[Word]:
+        """Choose, resize, read, and bring the polygons back to the image's own pixels."""
+        image = self.prepare(pixels)
+        return to_native(self.spot(image), image, pixels)
+
+    def _reader(self, pixels: NDArray[np.uint8]) -> FixedScale:
+        return FixedScale(self.spotter, self.chooser(pixels, self.policy).scale, "reference")
