@@ -12,6 +12,7 @@ import pytest
 from dld_core.data.synth import PageRenderer, SynthConfig, render_page
 from dld_core.data.synth.degrade import Damage
 from dld_core.data.synth.labels import Placed, area, finish_labels, side_height
+from dld_core.data.synth.mixed import varied
 from dld_core.data.synth.text import PRINTABLE
 from dld_core.errors import ConfigError, DataError
 from dld_core.types import Sample
@@ -253,3 +254,19 @@ def test_wrong_options_are_named() -> None:
         SynthConfig.parse({"pagesize": (64, 64)})
     with pytest.raises(ConfigError, match="swap them"):
         SynthConfig.parse({"words": (9, 3)})
+
+
+def test_mixed_pages_differ_in_size_and_in_their_letters() -> None:
+    base = SynthConfig(mixed=True, system_fonts=False)
+    drawn = [varied(base, seed) for seed in range(40)]
+    assert [varied(base, seed) for seed in range(40)] == drawn
+    areas = [config.page_size[0] * config.page_size[1] / 1e6 for config in drawn]
+    assert 0.95 < min(areas) < 2
+    assert 8 < max(areas) < 12.1
+    assert len({config.words for config in drawn}) == 3
+    assert all(10 <= config.size_range[0] <= config.size_range[1] <= 400 for config in drawn)
+    seed = areas.index(min(areas))
+    page = PageRenderer(base).page(seed)
+    assert page.image.shape[:2] == drawn[seed].page_size
+    with pytest.raises(ConfigError, match="exclude each other"):
+        SynthConfig.parse({"mixed": True, "word_mosaic": True})
