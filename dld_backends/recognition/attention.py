@@ -269,11 +269,8 @@ def _gathered(parts: Sequence[_Ended], count: int, pad: int) -> tuple[Tensor, Te
 
 def _spread(values: Tensor, rows: Tensor, live: Tensor) -> Tensor:
     """Values [M, X] of the rows that live, among zeros: [N, k, X]."""
-    return (
-        values.new_zeros((live.numel(), values.shape[1]))
-        .index_copy_(0, rows, values)
-        .unflatten(0, live.shape)
-    )
+    spread = values.new_zeros((live.numel(), values.shape[1])).index_copy_(0, rows, values)
+    return spread.view(*live.shape, -1)
 
 
 def _raise(values: Tensor) -> Tensor:
