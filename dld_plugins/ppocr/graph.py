@@ -1,66 +1,159 @@
-"""An ONNX graph as a PyTorch module: the same numbers, with gradients.
-
-The weights of the graph become parameters; the graph itself is walked node by node. Converted modules are
-compared with onnxruntime once for each file, and the proof is kept in the cache folder.
-"""
+"""Computation graphs read from ONNX files, kept as safetensors, cut, and run as PyTorch modules."""
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Sequence
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from dld_core.errors import WeightsError
-from dld_core.home import home
 from dld_plugins.engine import require
 from dld_plugins.ppocr.operators import OPERATORS
 
+EXTRA = "ppocr"
 # Inputs, by place, that are floats of several elements and yet nothing to learn: statistics, scale factors.
 _FIXED = {"BatchNormalization": (3, 4), "Resize": (1, 2)}
-TOLERANCE = 1e-3  # of the largest output; what is seen is some 1e-5
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """One operator: its ONNX name, its inputs and output by name, its attributes as JSON has them."""
+
+    kind: str
+    inputs: tuple[str, ...]
+    output: str
+    attributes: dict[str, Any]
+
+    @property
+    def fixed(self) -> list[str]:
+        """Inputs that are never learned."""
+        return [self.inputs[i] for i in _FIXED.get(self.kind, ()) if i < len(self.inputs)]
+
+
+@dataclass(frozen=True, slots=True)
+class Graph:
+    """What is computed from one input.
+
+    Attributes:
+        nodes: in an order in which they can run.
+        constants: by name, weights among them.
+        input, output: names of values.
+        metadata: the text that an ONNX file carries beside the graph, such as the recogniser's characters.
+    """
+
+    nodes: tuple[Node, ...]
+    constants: dict[str, Tensor]
+    input: str
+    output: str
+    metadata: dict[str, str]
+
+    @classmethod
+    def of_onnx(cls, path: str | Path) -> Graph:
+        """Read an ONNX file with one input and one output.
+
+        Raises:
+            WeightsError: it cannot be read, or holds an operator that is not converted.
+        """
+        onnx = require("onnx", EXTRA)
+        model = read_onnx(path)
+        nodes = tuple(_node(onnx, node) for node in model.graph.node)
+        unknown = sorted({node.kind for node in nodes} - OPERATORS.keys())
+        if unknown:
+            raise WeightsError(f"{path} holds {', '.join(unknown)}, which PP-OCR's published graphs do not")
+        constants = {
+            c.name: torch.as_tensor(np.array(onnx.numpy_helper.to_array(c))) for c in model.graph.initializer
+        }
+        (given,) = (value.name for value in model.graph.input if value.name not in constants)
+        (output,) = (value.name for value in model.graph.output)
+        metadata = {item.key: item.value for item in model.metadata_props}
+        return cls(nodes, constants, given, output, metadata)
+
+    def save(self, path: Path) -> None:
+        """Write it as one safetensors file: the constants, and the rest in its header."""
+        nodes = [[n.kind, n.inputs, n.output, n.attributes] for n in self.nodes]
+        rest = {"nodes": nodes, "input": self.input, "output": self.output, "metadata": self.metadata}
+        constants = {name: value.contiguous() for name, value in self.constants.items()}
+        save_file(constants, path, {"graph": json.dumps(rest)})
+
+    @classmethod
+    def load(cls, path: Path) -> Graph:
+        """Read what `save` wrote. Raises whatever a file that is something else makes the readers raise."""
+        with safe_open(path, "pt") as file:
+            rest = json.loads(file.metadata()["graph"])
+            constants = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
+        nodes = tuple(Node(kind, tuple(inputs), output, a) for kind, inputs, output, a in rest["nodes"])
+        return cls(nodes, constants, rest["input"], rest["output"], rest["metadata"])
+
+    def until(self, output: str) -> Graph:
+        """What is needed to compute this value, and nothing more."""
+        wanted, kept = {output}, []
+        for node in reversed(self.nodes):
+            if node.output in wanted:
+                kept.append(node)
+                wanted.update(node.inputs)
+        constants = {name: value for name, value in self.constants.items() if name in wanted}
+        return replace(self, nodes=tuple(reversed(kept)), constants=constants, output=output)
+
+    def maker(self, value: str) -> Node:
+        """The node whose output this is, nodes that only pass values on being passed over."""
+        node = next((node for node in self.nodes if node.output == value), None)
+        if node is None:
+            raise WeightsError(f"no node of the graph makes '{value}'; these are not the files of PP-OCR")
+        return self.maker(node.inputs[0]) if node.kind == "Identity" else node
+
+
+def read_onnx(path: str | Path) -> Any:
+    """The model of an ONNX file. Raises WeightsError where there is none."""
+    onnx = require("onnx", EXTRA)
+    try:
+        return onnx.load(str(path))
+    except Exception as error:  # protobuf has many ways to say that a file is none
+        raise WeightsError(f"{path} is no ONNX file that can be read ({type(error).__name__})") from error
+
+
+def _node(onnx: Any, node: Any) -> Node:
+    attributes = {a.name: _plain(onnx.helper.get_attribute_value(a)) for a in node.attribute}
+    return Node(node.op_type, tuple(node.input), node.output[0], attributes)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, bytes):
+        return value.decode()
+    return list(value) if isinstance(value, Sequence) and not isinstance(value, str) else value
 
 
 class OnnxModule(nn.Module):
-    """The graph of an ONNX file with one input and one output.
+    """A graph that computes with torch, and so has gradients.
 
-    Floating-point constants of more than one element are parameters, save the statistics of batch norms and
-    factors of resizing; all other constants (shapes, the 0.5 of a GELU) are buffers.
+    Floating-point constants are parameters, save scalars, the statistics of batch norms and factors of
+    resizing; these (shapes, the 0.5 of a GELU) are buffers.
 
     Attributes:
-        metadata: the text that the file carries beside the graph, such as the recogniser's characters.
+        places: names of the constants in the graph -> names of the parameters and buffers here.
     """
 
-    def __init__(self, path: str | Path) -> None:
+    def __init__(self, graph: Graph) -> None:
         super().__init__()
-        onnx = require("onnx", "rapidocr")
-        model = _load(onnx, Path(path))
-        self.metadata: dict[str, str] = {item.key: item.value for item in model.metadata_props}
-        self._nodes = [_Node(onnx, node) for node in model.graph.node]
-        unknown = sorted({node.kind for node in self._nodes} - OPERATORS.keys())
-        if unknown:
-            raise WeightsError(f"{path} holds {', '.join(unknown)}, which PP-OCR's published graphs do not")
-        self._names = self._take(onnx, model.graph)
-        (self.input,) = (given.name for given in model.graph.input if given.name not in self._names)
-        (self.output,) = (given.name for given in model.graph.output)
-
-    def _take(self, onnx: Any, graph: Any) -> dict[str, str]:
-        """Make the constants members of this module: names in the graph -> names here."""
-        fixed = {name for node in self._nodes for name in node.fixed}
-        names = {}
-        for index, constant in enumerate(graph.initializer):
-            value = torch.as_tensor(np.array(onnx.numpy_helper.to_array(constant)))
-            here = f"c{index}_{constant.name.replace('.', '_')}"
-            if value.is_floating_point() and value.numel() > 1 and constant.name not in fixed:
-                self.register_parameter(here, nn.Parameter(value))
+        self.input, self.output = graph.input, graph.output
+        self._nodes = graph.nodes
+        self._last = _last_uses(graph)
+        self.places: dict[str, str] = {}
+        fixed = {name for node in graph.nodes for name in node.fixed}
+        for index, (name, value) in enumerate(graph.constants.items()):
+            here = f"c{index}_{name.replace('.', '_')}"
+            self.places[name] = here
+            if value.is_floating_point() and (value.ndim > 1 or value.numel() > 1) and name not in fixed:
+                self.register_parameter(here, nn.Parameter(value.clone()))
             else:
-                self.register_buffer(here, value)
-            names[constant.name] = here
-        return names
+                self.register_buffer(here, value.clone())
 
     def forward(self, x: Tensor) -> Tensor:
         """The output of the graph."""
@@ -68,75 +161,28 @@ class OnnxModule(nn.Module):
 
     def values(self, x: Tensor, names: Sequence[str]) -> list[Tensor]:
         """The values of these names in the graph, such as what the last layer sees."""
-        known: dict[str, Tensor] = {name: getattr(self, here) for name, here in self._names.items()}
+        found: dict[str, Tensor] = {}
+        self.watch(x, lambda name, value: found.update({name: value}) if name in names else None)
+        return [found[name] for name in names]
+
+    def watch(self, x: Tensor, see: Callable[[str, Tensor], None]) -> None:
+        """Run the graph, showing every value by its name."""
+        known: dict[str, Tensor] = {name: getattr(self, here) for name, here in self.places.items()}
         known[self.input] = x
-        for node in self._nodes:
-            known[node.output] = node.run(known)
-        return [known[name] for name in names]
+        for node, done in zip(self._nodes, self._last, strict=True):
+            inputs = [known[name] if name else None for name in node.inputs]
+            known[node.output] = OPERATORS[node.kind](inputs, node.attributes)
+            see(node.output, known[node.output])
+            for name in done:
+                del known[name]
 
 
-class _Node:
-    """One operator: its kind, the names of its inputs and output, and its attributes."""
-
-    def __init__(self, onnx: Any, node: Any) -> None:
-        self.kind: str = node.op_type
-        self.inputs: list[str] = list(node.input)
-        self.output: str = node.output[0]
-        self._attributes = {a.name: onnx.helper.get_attribute_value(a) for a in node.attribute}
-
-    @property
-    def fixed(self) -> list[str]:
-        """Inputs that are never learned."""
-        return [self.inputs[i] for i in _FIXED.get(self.kind, ()) if i < len(self.inputs)]
-
-    def run(self, known: dict[str, Tensor]) -> Tensor:
-        return OPERATORS[self.kind]([known[name] if name else None for name in self.inputs], self._attributes)
-
-
-def _load(onnx: Any, path: Path) -> Any:
-    try:
-        return onnx.load(str(path))
-    except Exception as error:  # protobuf has many ways to say that a file is none
-        raise WeightsError(f"{path} is no ONNX file that can be read ({type(error).__name__})") from error
-
-
-def convert(path: str | Path, shape: Sequence[int]) -> OnnxModule:
-    """The module of an ONNX file in eval mode, proven once against onnxruntime on noise of this shape.
-
-    Raises:
-        MissingExtraError: onnx, or for the proof onnxruntime, is not installed.
-        WeightsError: the file cannot be read or converted, or the module answers differently.
-    """
-    module = OnnxModule(path).eval()
-    digest = hashlib.sha256(Path(path).read_bytes()).hexdigest()
-    proof = home() / "ppocr" / f"{digest}-torch{torch.__version__}.proven"
-    if not proof.exists():
-        error = difference(module, path, shape)
-        if not error <= TOLERANCE:
-            raise WeightsError(
-                f"{path} converted to PyTorch answers differently from onnxruntime (by {error:.1e} of its "
-                "largest output); use the backend rapidocr, and report the versions of torch and the file"
-            )
-        _keep(proof, error)
-    return module
-
-
-def difference(module: OnnxModule, path: str | Path, shape: Sequence[int]) -> float:
-    """The largest difference to onnxruntime on seeded noise, as a fraction of the largest output."""
-    runtime = require("onnxruntime", "rapidocr")
-    noise = np.random.default_rng(0).uniform(-1, 1, tuple(shape)).astype(np.float32)
-    options = runtime.SessionOptions()
-    options.log_severity_level, options.intra_op_num_threads = 4, torch.get_num_threads()
-    session = runtime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-    (expected,) = session.run([module.output], {module.input: noise})
-    with torch.no_grad():
-        found = module(torch.from_numpy(noise)).numpy()
-    return float(np.abs(found - expected).max() / max(np.abs(expected).max(), 1e-9))
-
-
-def _keep(proof: Path, error: float) -> None:
-    try:
-        proof.parent.mkdir(parents=True, exist_ok=True)
-        proof.write_text(f"{error:.3e}\n")
-    except OSError:  # without a cache the proof is made again next time
-        return
+def _last_uses(graph: Graph) -> list[list[str]]:
+    """For every node the values that nobody needs after it, so that memory is given back."""
+    seen: set[str] = set(graph.constants)
+    last: list[list[str]] = []
+    for node in reversed(graph.nodes):
+        used = {name for name in (*node.inputs, node.output) if name} - seen
+        seen |= used
+        last.append(sorted(used))
+    return last[::-1]

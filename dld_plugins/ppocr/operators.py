@@ -21,8 +21,8 @@ def _padding(x: Tensor, kernel: Sequence[int], attributes: Attributes, fill: flo
     """The input with ONNX's padding (all begins, then all ends; or the odd pixel at the end) applied."""
     count = len(kernel)
     pads = list(attributes.get("pads", [0] * 2 * count))
-    if attributes.get("auto_pad", b"NOTSET") not in (b"NOTSET", b"VALID"):
-        if attributes["auto_pad"] != b"SAME_UPPER" or set(attributes.get("strides", [1])) != {1}:
+    if attributes.get("auto_pad", "NOTSET") not in ("NOTSET", "VALID"):
+        if attributes["auto_pad"] != "SAME_UPPER" or set(attributes.get("strides", [1])) != {1}:
             raise ValueError(f"auto_pad {attributes['auto_pad']!r} with strides is not converted")
         dilations = attributes.get("dilations", [1] * count)
         total = [d * (k - 1) for d, k in zip(dilations, kernel, strict=True)]
@@ -80,9 +80,9 @@ def _batch_norm(inputs: Sequence[Any], attributes: Attributes) -> Tensor:
 
 def _resize(inputs: Sequence[Any], attributes: Attributes) -> Tensor:
     scales = [float(scale) for scale in inputs[2]]
-    known = attributes.get("mode") == b"nearest" and scales[:2] == [1.0, 1.0]
-    asymmetric = attributes.get("coordinate_transformation_mode") == b"asymmetric"
-    if not (known and asymmetric and attributes.get("nearest_mode") == b"floor"):
+    known = attributes.get("mode") == "nearest" and scales[:2] == [1.0, 1.0]
+    asymmetric = attributes.get("coordinate_transformation_mode") == "asymmetric"
+    if not (known and asymmetric and attributes.get("nearest_mode") == "floor"):
         raise ValueError("a Resize that is not nearest, asymmetric, floor is not converted")
     return F.interpolate(inputs[0], scale_factor=scales[2:], mode="nearest")
 

