@@ -9,6 +9,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import nn
 
+from dld_core.distillation.norms import match_norms
 from dld_core.errors import WeightsError
 
 
@@ -50,6 +51,7 @@ def _absent(path: Path, weights: str | Path, bundled: Path, preset: str) -> str:
 
 
 def _assign(module: nn.Module, state: dict[str, torch.Tensor], path: Path) -> None:
+    match_norms(module, state)  # weights with norms per scale bring their sets along
     own = module.state_dict()
     missing = sorted(own.keys() - state.keys())
     unexpected = sorted(state.keys() - own.keys())

@@ -276,9 +276,11 @@ class DLDWrapper:
     def _predict(self, batch: Sequence[Prepared]) -> list[list[Word]]:
         import torch
 
+        from dld_core.distillation.norms import use_scale
+
         spotter = self.teacher if batch[0].full else self.spotter
         # Not inference_mode: what a spotter caches there could never enter a later training step.
-        with self._one_at_a_time, torch.no_grad():
+        with self._one_at_a_time, torch.no_grad(), use_scale(batch[0].scale):
             found = spotter.predict([image.tensor() for image in batch])
         if len(found) != len(batch):
             raise DLDError(

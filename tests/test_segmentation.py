@@ -86,7 +86,7 @@ def test_presets_may_be_overridden() -> None:
 # --- cost ----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("words", [0, 1, 10, 50, 100])
+@pytest.mark.parametrize("words", [1, 10, 30, 50])
 def test_small_costs_at_most_a_third_of_mask_rcnn_small(words: int) -> None:
     own = meta_spotter(SegmentationConfig()).flops(720, 1280, words)
     other = meta_mask_rcnn(MaskRCNNSpotter.config_type.parse({})).flops(720, 1280, words)

@@ -17,7 +17,7 @@ from test_resolution import SCALES, BarSpotter, page, small
 
 from dld_backends.segmentation import SegmentationConfig, SegmentationSpotter
 from dld_core import DLDWrapper
-from dld_core.distillation import DistillConfig
+from dld_core.distillation import DistillConfig, switch_norms
 from dld_core.errors import ConfigError
 from dld_core.registry import backends
 from dld_core.resolution import DenseSelector, load_selector
@@ -172,3 +172,26 @@ def test_a_student_is_fitted_to_photos_without_labels(tmp_path: Path) -> None:
     assert fitted.scale == "auto"
     own, taught = dld.spotter.state_dict(), fitted.spotter.state_dict()  # type: ignore[attr-defined]
     assert any(not torch.equal(own[name], taught[name]) for name in own)
+
+
+def test_norms_per_scale_are_found_and_used_by_the_scale_that_is_read(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    options = {"preset": "tiny", "reference_short_side": 96, "region_threshold": 0.0, "map_threshold": 0.05}
+    spotter = switch_norms(SegmentationSpotter(SegmentationConfig.parse(options)), [0.5, 1.0])
+    state = {name: value.clone() for name, value in spotter.state_dict().items()}
+    plain = {name: value for name, value in state.items() if ".sets." not in name}
+    bright = {name: value * 3 if name.endswith("sets.0_5.weight") else value for name, value in state.items()}
+    for name, values in {"plain": plain, "same": state, "bright": bright}.items():
+        save_file(values, tmp_path / f"{name}.safetensors")
+    image = page([30, 50]).image
+    read = {
+        name: [
+            DLDWrapper("segmentation", tmp_path / f"{name}.safetensors", **options).spot(image, scale=scale)
+            for scale in (0.5, 1.0)
+        ]
+        for name in ("plain", "same", "bright")
+    }
+    words = {name: [[w.polygon for w in p.words] for p in pages] for name, pages in read.items()}
+    assert words["plain"] == words["same"]
+    assert words["bright"][1] == words["same"][1]
+    assert words["bright"][0] != words["same"][0]

@@ -71,7 +71,10 @@ class FixedScale:
         """What the spotter finds, in pixels of the prepared image."""
         import torch
 
-        with torch.no_grad():
+        from dld_core.distillation.norms import use_scale
+
+        scale = min(image.shape[1:]) / self.spotter.reference_short_side
+        with torch.no_grad(), use_scale(scale):
             return self.spotter.predict([image])[0]
 
     def read(self, pixels: NDArray[np.uint8]) -> list[Word]:
