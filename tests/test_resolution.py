@@ -564,3 +564,15 @@ def test_the_tutorials_backend_gets_a_selector_without_a_line_of_its_own(tmp_pat
     path = make_selector(spotter, config, tmp_path)
     dld = DLDWrapper(spotter, selector=path)
     assert dld.spot(page([40]).image).scale in SCALES
+
+
+def test_a_selector_may_learn_from_pages_alone_and_others_start_from_it(tmp_path: Path) -> None:
+    pages = {"kind": "synth", "page": {"page_size": [120, 160], "words": [2, 4]}}
+    network = {"scales": SCALES, "long_side": 96, "width": 8, "hidden": 8, "fit": {"steps": 3}}
+    first = SelectorTrainingConfig.parse({**network, "pages": {"data": [pages], "images": 3, "zooms": 1}})
+    path = make_selector(BarSpotter(), first, tmp_path / "first")
+    measured = {"data": [pages], "images": 5}
+    second = SelectorTrainingConfig.parse({**network, "init": str(path), "measured": measured})
+    assert make_selector(BarSpotter(), second, tmp_path / "second").is_file()
+    with pytest.raises(ConfigError, match="give some"):
+        make_selector(BarSpotter(), SelectorTrainingConfig.parse(network), tmp_path / "third")

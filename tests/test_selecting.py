@@ -17,11 +17,14 @@ from test_resolution import SCALES, BarSpotter, page, small
 
 from dld_backends.segmentation import SegmentationConfig, SegmentationSpotter
 from dld_core import DLDWrapper
+from dld_core.config import read_yaml
 from dld_core.distillation import DistillConfig, switch_norms
 from dld_core.errors import ConfigError
 from dld_core.registry import backends
 from dld_core.resolution import DenseSelector, load_selector
 from dld_core.resolution.joint import JointConfig, JointSelection
+from dld_core.resolution.run import SelectorRunConfig
+from dld_core.training import TrainConfig
 from dld_core.types import RecognitionTrace
 
 NETWORK = {"scales": [0.5, 1.0], "long_side": 96, "width": 8, "hidden": 8}
@@ -195,3 +198,12 @@ def test_norms_per_scale_are_found_and_used_by_the_scale_that_is_read(tmp_path: 
     assert words["plain"] == words["same"]
     assert words["bright"][1] == words["same"][1]
     assert words["bright"][0] != words["same"][0]
+
+
+@pytest.mark.parametrize("path", sorted((Path(__file__).parents[1] / "docs" / "recipes").glob("*.yaml")))
+def test_every_recipe_is_valid(path: Path) -> None:
+    values = read_yaml(path)
+    kind = (
+        SelectorRunConfig if "data" not in values else DistillConfig if "teacher" in values else TrainConfig
+    )
+    assert kind.load(path).backend in ("maskrcnn", "segmentation")

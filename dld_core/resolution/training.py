@@ -16,6 +16,7 @@ from dld_core.data.sources import ImagesSourceConfig, PhotosSourceConfig, Source
 from dld_core.errors import ConfigError
 from dld_core.evaluation.words import ImageWords
 from dld_core.interfaces import Spotter
+from dld_core.parts import SELECTOR_FILE
 from dld_core.resolution.config import DEFAULT_SCALES, SelectorConfig
 from dld_core.resolution.examples import Example, zoomed
 from dld_core.resolution.file import load_selector, save_selector
@@ -133,20 +134,23 @@ def make_selector(
 ) -> Path:
     """Write `selector.safetensors` and `selector.json` (what it reaches on held-out images) into `out`.
 
+    Without measured images it learns where words are and how high, for others to start from (`init`).
     Measurements are kept under `out/measured`, so that a run that was stopped goes on where it was.
     """
     measured = measure(spotter, config, out / "measured", say)
     kept = round(len(measured) * (1 - config.held_out))
     taught, judged = measured[:kept], measured[kept:]
-    if not taught or not judged:
+    if measured and not (taught and judged):
         raise ConfigError("'measured.images' is too small to hold some out; give 10 or more")
     selector = fresh_selector(config, spotter.reference_short_side)
     examples = [*look_at_pages(config, say), *(Example.of_measurement(m, config.alarm) for m in taught)]
+    if not examples:
+        raise ConfigError("a selector learns from 'pages', from 'measured' images or from both; give some")
     say(f"fitting the selector to {len(examples)} pictures, {len(taught)} of them read")
     fit(selector, examples, config.fit, lambda step, losses: _tell(say, step, config.fit.steps, losses))
-    path = save_selector(selector, out / "selector.safetensors")
+    path = save_selector(selector, out / SELECTOR_FILE)
     record = {"settings": config.model_dump(mode="json", serialize_as_any=True)}
-    record |= judge(selector, judged, config.alarm)
+    record |= judge(selector, judged, config.alarm) if judged else {}
     (out / "selector.json").write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
     say(f"selector in {path}; what it reaches in {out / 'selector.json'}")
     return path
@@ -184,7 +188,7 @@ def measure(spotter: Spotter, config: SelectorTrainingConfig, folder: Path, say:
             if (number + 1) % 20 == 0:
                 say(f"read {number + 1} of {config.measured.images} images at {len(config.scales)} scales")
         found.append(Measurement.load(path))
-    for row in describe(found, config.scales, config.alarm):
+    for row in describe(found, config.scales, config.alarm) if found else ():
         say("scale {scale}: {words_lost:.2f} words lost per image at {cost:.2f} of the cost".format(**row))
     return found
 
