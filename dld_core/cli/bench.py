@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from dld_core.evaluation.chosen import ChosenScale
-    from dld_core.evaluation.cost.bench import ScaleCost
+    from dld_core.evaluation.cost.bench import Reader, ScaleCost
     from dld_core.wrapper import DLDWrapper
 
 
@@ -54,8 +54,8 @@ def bench(
         using(threads) as number,  # before the spotter: engines take their threads when they are made
         DLDWrapper(backend, _none(weights), device, selector=_none(selector)) as wrapper,
     ):
-        fixed = [FixedScale(wrapper.spotter, scale, relative_to) for scale in chosen]
-        readers = [*fixed, *_chosen(wrapper)]
+        readers: list[Reader] = [FixedScale(wrapper.spotter, scale, relative_to) for scale in chosen]
+        readers += _chosen(wrapper)
         costs = measure(readers, loads, repeats, warmup, wrapper.device, _progress)
         about = {
             "backend": backend,

@@ -99,7 +99,7 @@ def spot(
         images, scale=scale, json=as_json, jsonl=as_jsonl, out=out, skip_existing=skip_existing
     )
     dials = {"budget": budget, "gamma": gamma, "max_latency_ms": max_latency_ms, "max_pixels": max_pixels}
-    options = {name: value for name, value in dials.items() if value is not None}
+    options: dict[str, object] = {name: value for name, value in dials.items() if value is not None}
     options |= {"escalate": escalate, "selector": None if selector == "none" else selector}
     if spotting.run(job, backend, weights, device, threads, options) > 0:
         raise typer.Exit(3)
