@@ -270,7 +270,7 @@ def _gathered(parts: Sequence[_Ended], count: int, pad: int) -> tuple[Tensor, Te
 def _spread(values: Tensor, rows: Tensor, live: Tensor) -> Tensor:
     """Values [M, X] of the rows that live, among zeros: [N, k, X]."""
     spread = values.new_zeros((live.numel(), values.shape[1])).index_copy_(0, rows, values)
-    return spread.view(*live.shape, -1)
+    return spread.view(*live.shape, values.shape[1])
 
 
 def _raise(values: Tensor) -> Tensor:

@@ -38,10 +38,10 @@ def convert(path: str | Path, shape: Sequence[int]) -> Graph:
     with contextlib.suppress(Exception):
         return Graph.load(kept)
     graph = Graph.of_onnx(path)
-    error = difference(graph, path, shape)
-    if not error <= TOLERANCE:
+    gap = difference(graph, path, shape)
+    if not gap <= TOLERANCE:
         raise WeightsError(
-            f"{path} converted to PyTorch answers differently from onnxruntime (by {error:.1e} of its "
+            f"{path} converted to PyTorch answers differently from onnxruntime (by {gap:.1e} of its "
             "largest output); use the backend rapidocr, and report the versions of torch and the file"
         )
     _keep(graph, kept)

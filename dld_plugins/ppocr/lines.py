@@ -41,7 +41,7 @@ class Line:
     @property
     def aspect(self) -> float:
         """Width of the crop by its height."""
-        return self.crop.shape[1] / self.crop.shape[0]
+        return float(self.crop.shape[1] / self.crop.shape[0])
 
 
 def cut_out(image: Pixels, box: Box) -> Line:

