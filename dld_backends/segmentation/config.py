@@ -23,6 +23,11 @@ SMALL: Mapping[str, Any] = {
     "lstm_hidden": 128,
     "lstm_layers": 1,
     "reference_short_side": 720,
+    # Chosen on photos held out from the training photos, for the bundled weights.
+    "map_threshold": 0.5,
+    "region_threshold": 0.3,
+    "unclip": 1.5,
+    "word_threshold": 0.5,
 }
 
 # Half the channels of the backbone, for phones and for trying things out.
