@@ -82,3 +82,11 @@ def test_weights_stay_small_and_have_a_card() -> None:
     assert weights
     assert sum(file.stat().st_size for file in weights) < 40e6
     assert all(file.with_suffix(".md").is_file() for file in weights)
+
+
+def test_the_lighter_spotter_reads_the_picture_for_a_third_of_the_cost(page: Page) -> None:
+    light = DLDWrapper(backend="segmentation").spot(STREET)
+    assert {"COFFEE", "STREET", "MARKET", "OPEN", "Bread", "Daily"} <= {word.text for word in light.words}
+    assert light.gflops is not None
+    assert page.gflops is not None
+    assert light.gflops < page.gflops / 3

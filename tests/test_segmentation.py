@@ -7,6 +7,7 @@ import math
 import re
 import tomllib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -34,13 +35,21 @@ from dld_core.text.map_losses import (
 from dld_core.training.config import TrainConfig
 from dld_core.types import Batch
 
+# Regions and readings of random weights are never sure.
+OPTIONS: dict[str, Any] = {
+    "max_words": 12,
+    "map_threshold": 0.3,
+    "region_threshold": 0.3,
+    "word_threshold": 0.0,
+}
+
 
 class TestContracts(TrainableSpotterContract):
     """Random weights, made lively enough for regions and readings to differ from place to place."""
 
     def make(self) -> SegmentationSpotter:
         torch.manual_seed(0)
-        spotter = SegmentationSpotter.create(weights=None, preset="tiny", max_words=12, region_threshold=0.3)
+        spotter = SegmentationSpotter.create(weights=None, preset="tiny", **OPTIONS)
         norms = [m for m in spotter.modules() if isinstance(m, torch.nn.BatchNorm2d)]
         for norm in norms:
             norm.momentum = 1.0  # the statistics of one batch
@@ -248,7 +257,7 @@ def test_a_few_steps_teach_it_where_a_word_is() -> None:
 
 def test_padding_is_never_read_as_an_image() -> None:
     spotter = SegmentationSpotter.create(
-        weights=None, preset="tiny", region_threshold=0.0, map_threshold=0.01
+        weights=None, preset="tiny", region_threshold=0.0, map_threshold=0.01, word_threshold=0.0
     )
     (words,) = spotter.predict([torch.zeros(3, 33, 40, dtype=torch.uint8)])
     for word in words:

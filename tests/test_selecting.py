@@ -180,6 +180,7 @@ def test_a_student_is_fitted_to_photos_without_labels(tmp_path: Path) -> None:
 def test_norms_per_scale_are_found_and_used_by_the_scale_that_is_read(tmp_path: Path) -> None:
     torch.manual_seed(0)
     options = {"preset": "tiny", "reference_short_side": 96, "region_threshold": 0.0, "map_threshold": 0.05}
+    options["word_threshold"] = 0.0
     spotter = switch_norms(SegmentationSpotter(SegmentationConfig.parse(options)), [0.5, 1.0])
     state = {name: value.clone() for name, value in spotter.state_dict().items()}
     plain = {name: value for name, value in state.items() if ".sets." not in name}
