@@ -34,6 +34,7 @@ from dld_core.resolution import (
     load_selector,
     save_selector,
 )
+from dld_core.resolution.calibration import Calibration, cross_calibrated
 from dld_core.resolution.examples import Example, zoomed
 from dld_core.resolution.fit import FitConfig, fit
 from dld_core.resolution.losses import decision_loss, divergence, gumbel_decision, temperature_at
@@ -42,7 +43,13 @@ from dld_core.resolution.oracle import Reached, Table, choose, cross_run_oracle,
 from dld_core.resolution.run import SelectorRunConfig
 from dld_core.resolution.targets import cell_targets, letter_height
 from dld_core.resolution.thumbnail import thumbnail, thumbnail_size
-from dld_core.resolution.training import SelectorTrainingConfig, make_selector, predict
+from dld_core.resolution.training import (
+    SelectorTrainingConfig,
+    calibrate,
+    make_selector,
+    predict,
+    uncalibrate,
+)
 from dld_core.testing import ResolutionSelectorContract
 from dld_core.types import Sample, Word
 
@@ -321,6 +328,42 @@ def test_a_fitted_selector_chooses_what_can_be_read(
     assert mine.cost < 0.6
     assert mine.hmean > hmean_at(curve, mine.cost) + 0.08
     assert float(np.abs(scores - table.losses(0.0)).mean()) < 0.4
+
+
+def test_calibration_undoes_a_stretch_and_a_shift() -> None:
+    rng = np.random.default_rng(0)
+    losses = rng.normal(size=(400, 5))
+    shift = np.array([0.5, 0.0, -0.1, 0.2, 0.4])
+    found = Calibration.fit((losses - losses.mean(1, keepdims=True)) * 0.5 + shift, losses)
+    assert found.slope == pytest.approx(2, abs=0.02)
+    np.testing.assert_allclose(found.offset - found.offset.mean(), -2 * (shift - shift.mean()), atol=0.02)
+    # Scores that know nothing say afterwards what is right on average, for every image.
+    blind = Calibration.fit(rng.normal(size=(4000, 5)), rng.normal(size=(4000, 5)) + shift)
+    assert blind.slope < 0.05
+    np.testing.assert_allclose(blind.offset, shift - shift.mean(), atol=0.1)
+
+
+def test_a_calibration_is_judged_on_images_that_it_never_saw() -> None:
+    images = random_pages(10, 900)
+    scores = np.zeros((10, len(images[0].losses(0.25))))
+    found = cross_calibrated(scores, images, 0.25)
+    losses = np.stack([m.losses(0.25) for m in images])
+    right = losses.mean(0) - losses.mean()
+    assert len(np.unique(found.round(6), axis=0)) > 1, "each fold has its own"
+    assert float(np.corrcoef(found.mean(0), right)[0, 1]) > 0.95
+
+
+def test_a_calibrated_selector_answers_with_calibrated_scores(tmp_path: Path) -> None:
+    images = random_pages(12, 950)
+    selector = DenseSelector(small()).eval()
+    raw = predict(selector, images)
+    calibrate(selector, images, 0.25)
+    wanted = Calibration.fit(raw, np.stack([m.losses(0.25) for m in images]))(raw)
+    np.testing.assert_allclose(predict(selector, images), wanted, atol=1e-3)
+    again = load_selector(save_selector(selector, tmp_path / "s.safetensors", half=False))
+    np.testing.assert_allclose(predict(again, images), wanted, atol=1e-3)
+    uncalibrate(selector)
+    np.testing.assert_allclose(predict(selector, images), raw, atol=1e-6)
 
 
 def test_making_a_selector_goes_on_where_it_stopped(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
     measure     read images at every scale: the table that a selector learns from
     network     thumbnail -> words lost at every scale, with dense maps of text on the way
     fit         losses and training; `losses` holds the paper's decision loss and the exact one
+    calibration scores put right on images that were not fitted
     policy      scores and prices -> a scale
     selection   all of it for one image, at inference
     oracle      what choosing could win

@@ -47,6 +47,8 @@ def load_selector(path: str | Path) -> DenseSelector:
         )
     selector = DenseSelector(SelectorConfig.parse(json.loads(header["config"]), where=str(file)))
     own = selector.state_dict()
+    # Those that were never calibrated.
+    state = {**{name: own[name] for name in ("slope", "offset")}, **state}
     if {name: value.shape for name, value in own.items()} != {n: v.shape for n, v in state.items()}:
         raise WeightsError(f"{file} does not fit the selector network of this version; fit it again")
     selector.load_state_dict({name: value.to(own[name].dtype) for name, value in state.items()})

@@ -51,6 +51,8 @@ class DenseSelector(ResolutionSelector):
     """
 
     config_type = SelectorConfig
+    slope: Tensor
+    offset: Tensor
 
     def __init__(self, config: SelectorConfig | None = None) -> None:
         super().__init__()
@@ -71,13 +73,18 @@ class DenseSelector(ResolutionSelector):
         self.whole = nn.Sequential(
             nn.Linear(4 * width + 2, config.hidden), nn.ReLU(), nn.Linear(config.hidden, len(config.scales))
         )
+        # See `calibration`; they act in `forward` alone.
+        self.register_buffer("slope", torch.ones(()))
+        self.register_buffer("offset", torch.zeros(len(config.scales)))
         nn.init.constant_(self.density.bias, -5.0)  # type: ignore[arg-type]
         nn.init.zeros_(self.whole[-1].weight)  # type: ignore[arg-type]
         nn.init.zeros_(self.whole[-1].bias)  # type: ignore[arg-type]
 
     def forward(self, thumbnails: Tensor, native_sizes: Tensor) -> Tensor:
         """Thumbnails [B, 3, h, w] in [0, 1], native (height, width) [B, 2] -> words lost [B, K]."""
-        return self.maps(thumbnails, native_sizes).scores
+        scores = self.maps(thumbnails, native_sizes).scores
+        middle = scores.mean(1, keepdim=True)
+        return middle + self.slope * (scores - middle) + self.offset
 
     def maps(self, thumbnails: Tensor, native_sizes: Tensor) -> SelectorMaps:
         """The same with everything on the way, for training and for looking at."""

@@ -17,11 +17,12 @@ from dld_core.errors import ConfigError
 from dld_core.evaluation.words import ImageWords
 from dld_core.interfaces import Spotter
 from dld_core.parts import SELECTOR_FILE
+from dld_core.resolution.calibration import Calibration, cross_calibrated
 from dld_core.resolution.config import DEFAULT_SCALES, SelectorConfig
 from dld_core.resolution.examples import Example, zoomed
 from dld_core.resolution.file import load_selector, save_selector
 from dld_core.resolution.fit import FitConfig, fit
-from dld_core.resolution.measure import Measurement, Measurer, describe
+from dld_core.resolution.measure import Measurement, Measurer, describe, stack_losses
 from dld_core.resolution.network import DenseSelector
 from dld_core.resolution.oracle import Floats, Reached, Table, cross_run_oracle, sweep
 from dld_core.types import Sample
@@ -148,9 +149,12 @@ def make_selector(
         raise ConfigError("a selector learns from 'pages', from 'measured' images or from both; give some")
     say(f"fitting the selector to {len(examples)} pictures, {len(taught)} of them read")
     fit(selector, examples, config.fit, lambda step, losses: _tell(say, step, config.fit.steps, losses))
+    report = judge(selector, judged, config.alarm) if judged else {}
+    if judged:
+        calibrate(selector, judged, config.alarm)
     path = save_selector(selector, out / SELECTOR_FILE)
     record = {"settings": config.model_dump(mode="json", serialize_as_any=True)}
-    record |= judge(selector, judged, config.alarm) if judged else {}
+    record |= report
     (out / "selector.json").write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
     say(f"selector in {path}; what it reaches in {out / 'selector.json'}")
     return path
@@ -168,6 +172,7 @@ def fresh_selector(config: SelectorTrainingConfig, reference: float) -> DenseSel
         )
     selector = DenseSelector(wanted)
     selector.load_state_dict(known.state_dict())
+    uncalibrate(selector)
     return selector
 
 
@@ -205,9 +210,28 @@ def look_at_pages(config: SelectorTrainingConfig, say: Say) -> list[Example]:
     return examples
 
 
+def calibrate(selector: DenseSelector, measured: Sequence[Measurement], alarm: float) -> None:
+    """Stretch and shift its scores, in place, to be right on average on images that it was not fitted to."""
+    import torch
+
+    uncalibrate(selector)
+    found = Calibration.fit(predict(selector, measured), stack_losses(measured, alarm))
+    selector.slope.fill_(found.slope)
+    selector.offset.copy_(torch.from_numpy(found.offset))
+
+
+def uncalibrate(selector: DenseSelector) -> None:
+    """Back to the scores as the network gives them, in place."""
+    selector.slope.fill_(1.0)
+    selector.offset.zero_()
+
+
 def judge(selector: DenseSelector, measured: Sequence[Measurement], alarm: float) -> dict[str, Any]:
-    """What the selector reaches on images that it never saw, beside fixed scales and the cross-run oracle."""
-    scores = predict(selector, measured)
+    """What the selector reaches on images that it never saw, beside fixed scales and the cross-run oracle.
+
+    Each image's scores are calibrated on the others.
+    """
+    scores = cross_calibrated(predict(selector, measured), measured, alarm)
     table = Table.of(measured, slice(1, None))
     return {
         "images": len(measured),
