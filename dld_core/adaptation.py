@@ -80,10 +80,12 @@ def _select(
     settings: Mapping[str, Any],
     say: Callable[[str], None],
 ) -> None:
+    from dld_core.resolution.measuring import another
     from dld_core.resolution.training import SelectorTrainingConfig, make_selector
 
     config = SelectorTrainingConfig.parse({**_selector(sources), **settings}, where="distill: selector")
-    make_selector(wrapper.spotter, config, folder, say)
+    build = another(wrapper.backend, wrapper.given_weights, wrapper.device, **wrapper.options)
+    make_selector(wrapper.spotter, config, folder, say, build)
 
 
 def _sources(data: Data) -> list[dict[str, Any]]:

@@ -7,6 +7,7 @@ import re
 import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -39,6 +40,7 @@ from dld_core.resolution.examples import Example, zoomed
 from dld_core.resolution.fit import FitConfig, fit
 from dld_core.resolution.losses import decision_loss, divergence, gumbel_decision, temperature_at
 from dld_core.resolution.measure import Measurement, Measurer
+from dld_core.resolution.measuring import measure
 from dld_core.resolution.oracle import Reached, Table, choose, cross_run_oracle, hmean_at
 from dld_core.resolution.run import SelectorRunConfig
 from dld_core.resolution.targets import cell_targets, letter_height
@@ -48,7 +50,6 @@ from dld_core.resolution.training import (
     calibrate,
     make_selector,
     predict,
-    uncalibrate,
 )
 from dld_core.testing import ResolutionSelectorContract
 from dld_core.types import Sample, Word
@@ -346,8 +347,8 @@ def test_calibration_undoes_a_stretch_and_a_shift() -> None:
 def test_a_calibration_is_judged_on_images_that_it_never_saw() -> None:
     images = random_pages(10, 900)
     scores = np.zeros((10, len(images[0].losses(0.25))))
-    found = cross_calibrated(scores, images, 0.25)
     losses = np.stack([m.losses(0.25) for m in images])
+    found = cross_calibrated(scores, losses)
     right = losses.mean(0) - losses.mean()
     assert len(np.unique(found.round(6), axis=0)) > 1, "each fold has its own"
     assert float(np.corrcoef(found.mean(0), right)[0, 1]) > 0.95
@@ -362,12 +363,12 @@ def test_a_calibrated_selector_answers_with_calibrated_scores(tmp_path: Path) ->
     np.testing.assert_allclose(predict(selector, images), wanted, atol=1e-3)
     again = load_selector(save_selector(selector, tmp_path / "s.safetensors", half=False))
     np.testing.assert_allclose(predict(again, images), wanted, atol=1e-3)
-    uncalibrate(selector)
+    selector.calibrate()
     np.testing.assert_allclose(predict(selector, images), raw, atol=1e-6)
 
 
-def test_making_a_selector_goes_on_where_it_stopped(tmp_path: Path) -> None:
-    folder = tmp_path / "pages"
+def bars_on_disk(folder: Path, **measured: Any) -> SelectorTrainingConfig:
+    """Twelve pages of bars in a folder, and the settings of a selector that learns from them."""
     (folder / "images").mkdir(parents=True)
     (folder / "gt").mkdir()
     from PIL import Image
@@ -378,14 +379,52 @@ def test_making_a_selector_goes_on_where_it_stopped(tmp_path: Path) -> None:
         lines = [",".join(str(int(v)) for v in p.ravel()) + ",bar\n" for p in sample.polygons]
         (folder / "gt" / f"gt_img_{number}.txt").write_text("".join(lines))
     source = {"kind": "icdar", "images": str(folder / "images"), "gt": str(folder / "gt")}
-    config = SelectorTrainingConfig.parse(
+    return SelectorTrainingConfig.parse(
         {
             **{"scales": SCALES, "long_side": 96, "width": 8, "hidden": 8},
             "pages": {"data": [source], "images": 4, "zooms": 1},
-            "measured": {"data": [source], "images": 12, "runs": 2},
+            "measured": {"data": [source], "images": 12, "runs": 2, **measured},
             "fit": {"steps": 20},
         }
     )
+
+
+class Idle(BarSpotter):
+    """Reads nothing."""
+
+    def predict(self, images: Sequence[Tensor]) -> list[list[Word]]:
+        raise AssertionError("other processes were to read")
+
+
+class Broken(BarSpotter):
+    """Cannot be made."""
+
+    def __init__(self) -> None:
+        raise RuntimeError("no such engine")
+
+
+def reads(folder: Path) -> list[NDArray[np.bool_]]:
+    return [Measurement.load(path).read for path in sorted(folder.glob("*.npz"))]
+
+
+def test_processes_share_the_images(tmp_path: Path) -> None:
+    alone = bars_on_disk(tmp_path / "pages")
+    shared = alone.model_copy(update={"measured": alone.measured.model_copy(update={"workers": 2})})
+    said: list[str] = []
+    measure(BarSpotter(), alone, tmp_path / "alone", said.append)
+    measure(Idle(), shared, tmp_path / "shared", said.append, BarSpotter)
+    assert len(reads(tmp_path / "alone")) == 12
+    for one, other in zip(reads(tmp_path / "alone"), reads(tmp_path / "shared"), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_what_other_processes_cannot_read_is_read_here(tmp_path: Path) -> None:
+    config = bars_on_disk(tmp_path / "pages", workers=2)
+    assert len(measure(BarSpotter(), config, tmp_path / "measured", lambda _: None, Broken)) == 12
+
+
+def test_making_a_selector_goes_on_where_it_stopped(tmp_path: Path) -> None:
+    config = bars_on_disk(tmp_path / "pages")
     said: list[str] = []
     path = make_selector(BarSpotter(), config, tmp_path / "run", said.append)
     before = {f.name: f.stat().st_mtime_ns for f in (tmp_path / "run" / "measured").iterdir()}

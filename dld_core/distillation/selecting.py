@@ -14,6 +14,7 @@ from dld_core.parts import SELECTOR_FILE
 from dld_core.registry import backends
 from dld_core.resolution import DenseSelector, load_selector, save_selector
 from dld_core.resolution.joint import JointSelection
+from dld_core.resolution.measuring import another
 from dld_core.resolution.training import fresh_selector, make_selector
 from dld_core.training.engine import TrainResult
 
@@ -50,7 +51,8 @@ def distill_with_selector(
         say("the student is not done; the selector is made when it is (go on with --resume)")
     elif settings.measured.images:
         student = backends.get(config.backend).create(weights=out, device="cpu", **config.options)
-        make_selector(student, settings, out, say)
+        build = another(config.backend, out, "cpu", **config.options)
+        make_selector(student, settings, out, say, build)
     elif selection is not None:
         save_selector(load_selector(out / JOINT_FILE), out / SELECTOR_FILE)
     return result

@@ -8,15 +8,18 @@ A selector that knew nothing would so become the best fixed scale for each price
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dld_core.resolution.measure import Measurement, stack_losses
+if TYPE_CHECKING:
+    from torch import Tensor
 
 Floats = NDArray[np.float64]
+
+Scores = TypeVar("Scores", Floats, "Tensor")
 
 _RIDGE = 1.0  # as much as one more image says that nothing need be done
 _FOLDS = 5
@@ -36,8 +39,7 @@ class Calibration:
 
     def __call__(self, scores: Floats) -> Floats:
         """[B, K] -> [B, K]."""
-        middle = scores.mean(1, keepdims=True)
-        return np.asarray(middle + self.slope * (scores - middle) + self.offset, np.float64)
+        return stretched(scores, self.slope, self.offset)
 
     @classmethod
     def fit(cls, scores: Floats, losses: Floats) -> Calibration:
@@ -56,9 +58,14 @@ class Calibration:
         return cls(slope, (wanted - slope * given).sum(0) / (count + _RIDGE))
 
 
-def cross_calibrated(scores: Floats, measured: Sequence[Measurement], alarm: float) -> Floats:
-    """Scores [B, K], each image's calibrated on the others: what a calibration is worth, without luck."""
-    losses = stack_losses(measured, alarm)
+def stretched(scores: Scores, slope: Scores | float, offset: Scores) -> Scores:
+    """Scores [B, K], their distances from each image's mean times the slope, plus the offset [K]."""
+    middle = scores.mean(1)[:, None]
+    return middle + slope * (scores - middle) + offset
+
+
+def cross_calibrated(scores: Floats, losses: Floats) -> Floats:
+    """Scores [B, K], those of each image calibrated on the losses [B, K] of the others: no luck is in it."""
     found = np.empty_like(scores)
     fold = np.random.default_rng(0).permutation(len(scores)) % _FOLDS
     for number in range(_FOLDS):

@@ -9,6 +9,7 @@ of a scale is the sum over cells of density times chance, plus a small correctio
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -16,6 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dld_core.interfaces import ResolutionSelector
+from dld_core.resolution.calibration import stretched
 from dld_core.resolution.config import SelectorConfig
 
 CELL = 8
@@ -82,9 +84,12 @@ class DenseSelector(ResolutionSelector):
 
     def forward(self, thumbnails: Tensor, native_sizes: Tensor) -> Tensor:
         """Thumbnails [B, 3, h, w] in [0, 1], native (height, width) [B, 2] -> words lost [B, K]."""
-        scores = self.maps(thumbnails, native_sizes).scores
-        middle = scores.mean(1, keepdim=True)
-        return middle + self.slope * (scores - middle) + self.offset
+        return stretched(self.maps(thumbnails, native_sizes).scores, self.slope, self.offset)
+
+    def calibrate(self, slope: float = 1.0, offset: Sequence[float] | None = None) -> None:
+        """Have `forward` stretch and shift its scores (see `calibration`); as called plainly, no more."""
+        self.slope.fill_(slope)
+        self.offset.copy_(torch.zeros_like(self.offset) if offset is None else torch.as_tensor(offset))
 
     def maps(self, thumbnails: Tensor, native_sizes: Tensor) -> SelectorMaps:
         """The same with everything on the way, for training and for looking at."""

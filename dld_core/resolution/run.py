@@ -9,6 +9,7 @@ from typing import Any
 from pydantic import Field
 
 from dld_core.config import PartConfig
+from dld_core.resolution.measuring import another
 from dld_core.resolution.training import SelectorTrainingConfig, make_selector
 
 
@@ -44,4 +45,5 @@ def run_selector(config: SelectorRunConfig, out: Path, say: Callable[[str], None
 
         torch.set_num_threads(config.threads)
     with DLDWrapper(config.backend, config.weights, config.device, selector=None, **config.options) as dld:
-        return make_selector(dld.spotter, config.selector, out, say)
+        build = another(config.backend, config.weights, config.device, **config.options)
+        return make_selector(dld.spotter, config.selector, out, say, build)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,7 +14,6 @@ from dld_core.config import PartConfig
 from dld_core.data.dataset import BatchStream
 from dld_core.data.sources import ImagesSourceConfig, PhotosSourceConfig, SourceConfig, parse_source
 from dld_core.errors import ConfigError
-from dld_core.evaluation.words import ImageWords
 from dld_core.interfaces import Spotter
 from dld_core.parts import SELECTOR_FILE
 from dld_core.resolution.calibration import Calibration, cross_calibrated
@@ -22,12 +21,12 @@ from dld_core.resolution.config import DEFAULT_SCALES, SelectorConfig
 from dld_core.resolution.examples import Example, zoomed
 from dld_core.resolution.file import load_selector, save_selector
 from dld_core.resolution.fit import FitConfig, fit
-from dld_core.resolution.measure import Measurement, Measurer, describe, stack_losses
+from dld_core.resolution.measure import Measurement, stack_losses
+from dld_core.resolution.measuring import Build, Say, measure
 from dld_core.resolution.network import DenseSelector
 from dld_core.resolution.oracle import Floats, Reached, Table, cross_run_oracle, sweep
 from dld_core.types import Sample
 
-Say = Callable[[str], None]
 GAMMAS = tuple(float(g) for g in np.geomspace(0.01, 30, 60))
 _PAGE = (720, 1280)  # of rendered pages that name no size of their own
 
@@ -51,13 +50,10 @@ class _Draws(PartConfig):
         parsed = [parse_source(value, f"data[{i}]") for i, value in enumerate(values)]
         return tuple(s.model_copy(update={"augment": False}) if s.augment is None else s for s in parsed)
 
-    def samples(self, seed: int) -> Iterator[Sample]:
-        """The first `images` samples of the mixture, whole and as stored."""
-        if not self.images:
-            return
+    def open(self, seed: int) -> Callable[[int], Sample]:
+        """Number (from 0) -> sample of the mixture, whole and as stored."""
         stream = BatchStream([_unlabelled(source) for source in self.data], 1, [_PAGE], seed)
-        for number in range(self.images):
-            yield stream[number][0]
+        return lambda number: stream[number][0]
 
 
 def _unlabelled(source: SourceConfig) -> SourceConfig:
@@ -85,11 +81,13 @@ class MeasureConfig(_Draws):
     Attributes:
         runs: readings of each image at each scale; at least two, for the cross-run oracle.
         labels: "given" uses the annotations, "none" the spotter's own words at the largest scale.
+        workers: processes that share the images, each with a spotter of its own.
     """
 
     images: int = Field(default=300, ge=0)
     runs: int = Field(default=2, ge=2)
     labels: Literal["given", "none"] = "given"
+    workers: int = Field(default=1, ge=1)
 
     @model_validator(mode="after")
     def _labels_are_there(self) -> MeasureConfig:
@@ -131,14 +129,19 @@ class SelectorTrainingConfig(PartConfig):
 
 
 def make_selector(
-    spotter: Spotter, config: SelectorTrainingConfig, out: Path, say: Say = lambda _: None
+    spotter: Spotter,
+    config: SelectorTrainingConfig,
+    out: Path,
+    say: Say = lambda _: None,
+    build: Build | None = None,
 ) -> Path:
     """Write `selector.safetensors` and `selector.json` (what it reaches on held-out images) into `out`.
 
     Without measured images it learns where words are and how high, for others to start from (`init`).
     Measurements are kept under `out/measured`, so that a run that was stopped goes on where it was.
+    `build` makes the spotters of further processes, where `measured.workers` asks for some.
     """
-    measured = measure(spotter, config, out / "measured", say)
+    measured = measure(spotter, config, out / "measured", say, build)
     kept = round(len(measured) * (1 - config.held_out))
     taught, judged = measured[:kept], measured[kept:]
     if measured and not (taught and judged):
@@ -149,9 +152,7 @@ def make_selector(
         raise ConfigError("a selector learns from 'pages', from 'measured' images or from both; give some")
     say(f"fitting the selector to {len(examples)} pictures, {len(taught)} of them read")
     fit(selector, examples, config.fit, lambda step, losses: _tell(say, step, config.fit.steps, losses))
-    report = judge(selector, judged, config.alarm) if judged else {}
-    if judged:
-        calibrate(selector, judged, config.alarm)
+    report = calibrate(selector, judged, config.alarm) if judged else {}
     path = save_selector(selector, out / SELECTOR_FILE)
     record = {"settings": config.model_dump(mode="json", serialize_as_any=True)}
     record |= report
@@ -172,7 +173,7 @@ def fresh_selector(config: SelectorTrainingConfig, reference: float) -> DenseSel
         )
     selector = DenseSelector(wanted)
     selector.load_state_dict(known.state_dict())
-    uncalibrate(selector)
+    selector.calibrate()
     return selector
 
 
@@ -181,28 +182,13 @@ def _tell(say: Say, step: int, steps: int, losses: dict[str, float]) -> None:
         say(f"selector step {step} of {steps}: " + "  ".join(f"{n} {v:.3f}" for n, v in losses.items()))
 
 
-def measure(spotter: Spotter, config: SelectorTrainingConfig, folder: Path, say: Say) -> list[Measurement]:
-    """Read the images at every scale; those that stand in the folder are taken as they are."""
-    measurer = Measurer(spotter, config.scales, config.measured.runs, config.long_side)
-    found = []
-    for number, sample in enumerate(config.measured.samples(config.seed)):
-        path = folder / f"{number:06d}.npz"
-        if not path.exists():
-            truth = ImageWords.from_sample(sample) if config.measured.labels == "given" else None
-            measurer(sample.name, sample.image, truth).save(path)
-            if (number + 1) % 20 == 0:
-                say(f"read {number + 1} of {config.measured.images} images at {len(config.scales)} scales")
-        found.append(Measurement.load(path))
-    for row in describe(found, config.scales, config.alarm) if found else ():
-        say("scale {scale}: {words_lost:.2f} words lost per image at {cost:.2f} of the cost".format(**row))
-    return found
-
-
 def look_at_pages(config: SelectorTrainingConfig, say: Say) -> list[Example]:
     """Examples of pages that no spotter reads: each whole, and some parts of it."""
     rng = np.random.default_rng(config.seed)
     examples = []
-    for number, sample in enumerate(config.pages.samples(config.seed + 1)):
+    page = config.pages.open(config.seed + 1)
+    for number in range(config.pages.images):
+        sample = page(number)
         views = [sample, *(zoomed(sample, rng) for _ in range(config.pages.zooms))]
         examples += [Example.of_sample(view, len(config.scales), config.long_side) for view in views]
         if (number + 1) % 200 == 0:
@@ -210,28 +196,17 @@ def look_at_pages(config: SelectorTrainingConfig, say: Say) -> list[Example]:
     return examples
 
 
-def calibrate(selector: DenseSelector, measured: Sequence[Measurement], alarm: float) -> None:
-    """Stretch and shift its scores, in place, to be right on average on images that it was not fitted to."""
-    import torch
+def calibrate(selector: DenseSelector, measured: Sequence[Measurement], alarm: float) -> dict[str, Any]:
+    """Put its scores right, in place, on images that it was not fitted to; what it then reaches on them.
 
-    uncalibrate(selector)
-    found = Calibration.fit(predict(selector, measured), stack_losses(measured, alarm))
-    selector.slope.fill_(found.slope)
-    selector.offset.copy_(torch.from_numpy(found.offset))
-
-
-def uncalibrate(selector: DenseSelector) -> None:
-    """Back to the scores as the network gives them, in place."""
-    selector.slope.fill_(1.0)
-    selector.offset.zero_()
-
-
-def judge(selector: DenseSelector, measured: Sequence[Measurement], alarm: float) -> dict[str, Any]:
-    """What the selector reaches on images that it never saw, beside fixed scales and the cross-run oracle.
-
-    Each image's scores are calibrated on the others.
+    In that report, beside fixed scales and the cross-run oracle, each image's scores are calibrated on the
+    others.
     """
-    scores = cross_calibrated(predict(selector, measured), measured, alarm)
+    selector.calibrate()
+    raw, losses = predict(selector, measured), stack_losses(measured, alarm)
+    found = Calibration.fit(raw, losses)
+    selector.calibrate(found.slope, found.offset.tolist())
+    scores = cross_calibrated(raw, losses)
     table = Table.of(measured, slice(1, None))
     return {
         "images": len(measured),
