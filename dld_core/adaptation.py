@@ -81,9 +81,12 @@ def _select(
     say: Callable[[str], None],
 ) -> None:
     from dld_core.resolution.measuring import another
-    from dld_core.resolution.training import SelectorTrainingConfig, make_selector
+    from dld_core.resolution.training import NETWORK_SIZES, SelectorTrainingConfig, make_selector
 
-    config = SelectorTrainingConfig.parse({**_selector(sources), **settings}, where="distill: selector")
+    values = _selector(sources)
+    if not settings.keys().isdisjoint(NETWORK_SIZES):
+        del values["init"]  # the bundled one is of other sizes
+    config = SelectorTrainingConfig.parse({**values, **settings}, where="distill: selector")
     build = another(wrapper.backend, wrapper.given_weights, wrapper.device, **wrapper.options)
     make_selector(wrapper.spotter, config, folder, say, build)
 
@@ -108,5 +111,6 @@ def _selector(sources: list[dict[str, Any]]) -> dict[str, Any]:
             "images": min(_READ_AT_MOST, there),
             "labels": "none" if bare else "given",
         },
+        "init": "bundled",
         "fit": {"steps": _FIT_STEPS},
     }

@@ -48,6 +48,7 @@ from dld_core.resolution.thumbnail import thumbnail, thumbnail_size
 from dld_core.resolution.training import (
     SelectorTrainingConfig,
     calibrate,
+    fresh_selector,
     make_selector,
     predict,
 )
@@ -435,12 +436,38 @@ def test_making_a_selector_goes_on_where_it_stopped(tmp_path: Path) -> None:
     make_selector(BarSpotter(), config, tmp_path / "run", said.append)
     assert {f.name: f.stat().st_mtime_ns for f in (tmp_path / "run" / "measured").iterdir()} == before
     assert load_selector(path).config.reference_short_side == 120
-    with pytest.raises(ConfigError, match="other scales"):
-        make_selector(
-            BarSpotter(),
-            config.model_copy(update={"init": str(path), "scales": (0.5, 1.0)}),
-            tmp_path / "other",
-        )
+
+
+def test_a_selector_starts_from_what_another_knows(tmp_path: Path) -> None:
+    network = {"scales": SCALES, "long_side": 96, "width": 8, "hidden": 8}
+    known = DenseSelector(small())
+    known.calibrate(0.5, [1.0, 2.0, 3.0])
+    path = save_selector(known, tmp_path / "known.safetensors", half=False)
+    same = fresh_selector(SelectorTrainingConfig.parse({**network, "init": str(path)}), 400)
+    assert same.config.reference_short_side == 400
+    assert float(same.slope) == 1, "calibrated anew"
+    assert not same.offset.any()
+    others = {**network, "scales": (0.5, 1.0, 1.4, 1.5), "init": str(path)}
+    other = fresh_selector(SelectorTrainingConfig.parse(others), 400)
+    for name, value in known.state_dict().items():
+        if name not in {"slope", "offset"}:
+            assert torch.equal(same.state_dict()[name], value)
+        if name.startswith(("density", "log_height", "lost")):
+            assert torch.equal(other.state_dict()[name], value), "whatever the scales"
+    wider = SelectorTrainingConfig.parse({**network, "width": 16, "init": str(path)})
+    with pytest.raises(ConfigError, match="other sizes"):
+        fresh_selector(wider, 400)
+
+
+def test_the_bundled_start_knows_where_words_are() -> None:
+    selector = fresh_selector(SelectorTrainingConfig.parse({"init": "bundled"}), 720)
+    few, many = (page(heights, seed=3, size=(480, 640)) for heights in ([30], [30] * 8))
+    counts = []
+    for sample in (few, many):
+        pixels = torch.from_numpy(thumbnail(sample.image, 384)).permute(2, 0, 1)[None].float() / 255
+        with torch.no_grad():
+            counts.append(float(selector.maps(pixels, torch.tensor([sample.image.shape[:2]])).density.sum()))
+    assert counts[1] > counts[0]
 
 
 # ---------------------------------------------------------------- files

@@ -60,7 +60,7 @@ class Calibration:
 
 def stretched(scores: Scores, slope: Scores | float, offset: Scores) -> Scores:
     """Scores [B, K], their distances from each image's mean times the slope, plus the offset [K]."""
-    middle = scores.mean(1)[:, None]
+    middle: Scores = scores.mean(1)[:, None]
     return middle + slope * (scores - middle) + offset
 
 

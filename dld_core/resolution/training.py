@@ -25,8 +25,12 @@ from dld_core.resolution.measure import Measurement, stack_losses
 from dld_core.resolution.measuring import Build, Say, measure
 from dld_core.resolution.network import DenseSelector
 from dld_core.resolution.oracle import Floats, Reached, Table, cross_run_oracle, sweep
+from dld_core.training.weights import copy_matching
 from dld_core.types import Sample
 
+PAGES = Path(__file__).parent / "weights" / "pages.safetensors"
+"""A selector that knows where words are and how high, and of no spotter what it reads."""
+NETWORK_SIZES = ("long_side", "width", "hidden")
 GAMMAS = tuple(float(g) for g in np.geomspace(0.01, 30, 60))
 _PAGE = (720, 1280)  # of rendered pages that name no size of their own
 
@@ -101,7 +105,8 @@ class SelectorTrainingConfig(PartConfig):
 
     Attributes:
         scales, long_side, width, hidden: of the network (see SelectorConfig).
-        init: a selector to start from, which knows pages already; None starts from nothing.
+        init: a selector to start from, which knows pages already: "bundled" for the one that ships with
+            the library, or a file; None starts from nothing.
         pages: what it looks at.
         measured: what the spotter reads for it; no images leave it as `init` (or the joint training) has it.
         held_out: share of the measured images that judge it and teach it nothing.
@@ -162,17 +167,21 @@ def make_selector(
 
 
 def fresh_selector(config: SelectorTrainingConfig, reference: float) -> DenseSelector:
-    """Untrained, or as `init` has it. Raises ConfigError where `init` is of another kind."""
+    """Untrained, or as `init` has it (where scales differ, without its correction for the image as a whole).
+
+    Raises ConfigError where `init` is of other sizes.
+    """
     wanted = config.network(reference)
     if config.init is None:
         return DenseSelector(wanted)
-    known = load_selector(config.init)
-    if known.config.model_copy(update={"reference_short_side": float(reference)}) != wanted:
+    known = load_selector(PAGES if config.init == "bundled" else config.init)
+    if any(getattr(known.config, name) != getattr(wanted, name) for name in NETWORK_SIZES):
         raise ConfigError(
-            f"the selector {config.init} has other scales or sizes than the settings; leave out 'init'"
+            f"the selector {config.init} has other sizes ({', '.join(NETWORK_SIZES)}) than the settings; "
+            "leave out 'init'"
         )
     selector = DenseSelector(wanted)
-    selector.load_state_dict(known.state_dict())
+    copy_matching(selector, known.state_dict())
     selector.calibrate()
     return selector
 

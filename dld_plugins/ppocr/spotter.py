@@ -154,7 +154,7 @@ class PPOCRSpotter(TrainableSpotter):
         else:
             small = np.asarray(cv2.resize(pixels, size[::-1]), np.uint8)
         mean, std = (np.array(values, np.float32) for values in (self.files.mean, self.files.std))
-        x = ((small.astype(np.float32) / 255 - mean) / std).transpose(2, 0, 1)[None]
+        x = ((small.astype(np.float32) / np.float32(255) - mean) / std).transpose(2, 0, 1)[None]
         if self._on_onnx:
             found = self._sessions.run(self.files.detector, constants_of(self.detector), x)
             return np.asarray(found[0, 0], np.float32)
