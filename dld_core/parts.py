@@ -11,7 +11,7 @@ from dld_core.errors import WeightsError
 from dld_core.registry import backends
 
 if TYPE_CHECKING:
-    from dld_core.interfaces import ResolutionSelector, Spotter
+    from dld_core.interfaces import Companion, ResolutionSelector, Spotter
 
 BUNDLED = "bundled"
 SELECTOR_FILE = "selector.safetensors"
@@ -82,17 +82,19 @@ def find_selector(
     """The selector to use, or None.
 
     Args:
-        given: "bundled" for the one that ships with the backend or lies in the folder of its weights, a
-            file, a selector that is ready, or None for none.
+        given: "bundled" for the one that ships with the backend or lies in the folder of its weights, where
+            it fits the reference size; a file; a selector that is ready; or None for none.
 
     Raises:
-        WeightsError: the file is absent, damaged, or made for another reference size.
+        WeightsError: the file is absent or damaged, or one that was asked for was made for another
+            reference size.
     """
     if given is None:
         return None
     if not isinstance(given, str | Path):
         return given
-    path = _bundled_selector(spotter, weights) if str(given) == BUNDLED else Path(given)
+    ours = str(given) == BUNDLED
+    path = _bundled_selector(spotter, weights) if ours else Path(given)
     if path is None:
         return None
     from dld_core.resolution import load_selector
@@ -100,12 +102,20 @@ def find_selector(
     selector = load_selector(path / SELECTOR_FILE if path.is_dir() else path)
     wanted = selector.config.reference_short_side
     if wanted != spotter.reference_short_side:
+        if ours:
+            return None
         raise WeightsError(
             f"the selector {path} was made for a reference short side of {wanted:g} pixels, and that of this "
             f"spotter is {spotter.reference_short_side}; give reference_short_side={wanted:g} or another "
             "selector"
         )
     return selector.to(device)
+
+
+def companion_file(folder: Path, name: str, part: Companion) -> Path | None:
+    """`NAME_PART.safetensors` of the folder, None where it is not there."""
+    path = folder / f"{name}_{part}.safetensors"
+    return path if path.is_file() else None
 
 
 def _bundled_selector(spotter: Spotter, weights: str | Path | None) -> Path | None:

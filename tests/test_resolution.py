@@ -640,6 +640,18 @@ def test_a_selector_of_another_reference_size_is_refused(tmp_path: Path) -> None
         DLDWrapper("bars", selector=path)
 
 
+@pytest.mark.usefixtures("_bars")
+def test_the_selector_that_ships_is_left_out_at_another_reference_size(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "s.safetensors"
+    monkeypatch.setattr(BarSpotter, "companion", lambda self, part: path if part == "selector" else None)
+    save_selector(DenseSelector(small()), path)
+    assert DLDWrapper("bars").scale == "auto"
+    save_selector(DenseSelector(small(reference_short_side=720)), path)
+    assert DLDWrapper("bars").scale == "full"
+
+
 def test_a_black_box_of_unknown_cost_is_priced_by_pixels() -> None:
     class Box(RedSpotter):
         def flops(self, height: int, width: int, words: int = 0) -> None:  # type: ignore[override]

@@ -16,6 +16,7 @@ from dld_backends.recognition.config import ReadingConfig
 from dld_backends.recognition.maps import ReadingMaps
 from dld_backends.weights import load_weights
 from dld_core.interfaces import Companion, SequenceDecoder, TrainableSpotter, module_device
+from dld_core.parts import companion_file
 from dld_core.text.words import jitter_regions, readable_words
 from dld_core.types import Batch, RecognitionTrace, TrainOutput, Word
 
@@ -54,8 +55,7 @@ class ReadingSpotter(TrainableSpotter):
 
     def companion(self, part: Companion) -> Path | None:
         """`PRESET_student.safetensors` or `PRESET_selector.safetensors` beside the weights, if there."""
-        path = self.weights_folder / f"{self.config.preset}_{part}.safetensors"
-        return path if path.is_file() else None
+        return companion_file(self.weights_folder, self.config.preset, part)
 
     @property
     def decoder(self) -> SequenceDecoder:  # type: ignore[override]

@@ -16,6 +16,7 @@ from torch import Tensor
 from dld_core.errors import MissingExtraError, WeightsError
 from dld_core.imaging import resize
 from dld_core.interfaces import Companion, TrainableSpotter, module_device
+from dld_core.parts import companion_file
 from dld_core.text.ctc import CTCDecoder
 from dld_core.text.map_losses import balanced_cross_entropy, dice_loss
 from dld_core.text.words import Regions, jitter_regions, readable_words
@@ -121,8 +122,7 @@ class PPOCRSpotter(TrainableSpotter):
 
     def companion(self, part: Companion) -> Path | None:
         """`PRESET_student.safetensors` or `PRESET_selector.safetensors` in the weights folder, if there."""
-        path = self.weights_folder / f"{self.config.preset}_{part}.safetensors"
-        return path if path.is_file() else None
+        return companion_file(self.weights_folder, self.config.preset, part)
 
     # --- reading ----------------------------------------------------------------------------------
 
