@@ -21,6 +21,7 @@ from dld_core.errors import ConfigError, DataError
 from dld_core.registry import backends
 from dld_core.resolution import DenseSelector, Policy, load_selector, save_selector
 from dld_core.study import StudyConfig, SystemConfig, study
+from dld_core.study.worth import add_worth
 from dld_core.types import Word
 
 HEIGHTS = (12, 24, 52, 52)
@@ -87,6 +88,40 @@ def test_rows_hold_every_setting_and_agree_with_the_readings(sets: dict[str, Any
             total += reading["gflops"] + choosing["gflops"]
         assert row["scales"] == counts
         assert row["gflops"] == pytest.approx(total / len(HEIGHTS))
+
+
+def test_the_oracle_knows_from_another_run_what_can_be_read(sets: dict[str, Any], tmp_path: Path) -> None:
+    rows = study(config(sets, tmp_path, oracle=True), tmp_path / "out")
+    full = next(r for r in rows if r["kind"] == "reference" and r["at"] == 1.0)
+    oracle = next(r for r in rows if r["kind"] == "oracle" and r["at"] == 0.1)
+    # Never legible, at full scale only, and twice at half of it.
+    assert oracle["scales"] == {"0.25": 1, "0.5": 2, "1": 1}
+    assert oracle["e2e_recall"] == full["e2e_recall"] == 0.75
+    assert oracle["relative_gflops"] < 0.5
+    assert oracle["fixed_e2e_hmean"] < oracle["e2e_hmean"]
+    chosen = [r for r in rows if r["kind"] == "chosen"]
+    assert all(r["fixed_e2e_hmean"] <= full["e2e_hmean"] for r in chosen)
+    assert all("of_oracle" in r for r in chosen)
+
+
+def test_a_choice_is_compared_with_fixed_scales_of_equal_cost() -> None:
+    def row(system: str, kind: str, hmean: float, cost: float | None, latency: float = 9.0) -> dict[str, Any]:
+        values = {"system": system, "kind": kind, "e2e_hmean": hmean}
+        return {**values, "relative_gflops": cost, "relative_latency": latency}
+
+    rows = [
+        *(row("teacher", "reference", hmean, cost) for hmean, cost in ((0.2, 0.2), (0.6, 1.0))),
+        *(row("mine", "reference", hmean, cost) for hmean, cost in ((0.3, 0.2), (0.5, 1.0))),
+        row("mine", "oracle", 0.6, 0.6),
+        row("mine", "chosen", 0.5, 0.6),
+        row("mine", "chosen", 0.5, 1.01),
+        row("mine", "chosen", 0.1, None, 0.1),
+    ]
+    add_worth(rows, "teacher")
+    assert [r.get("fixed_e2e_hmean") for r in rows[4:]] == pytest.approx([0.4, 0.4, 0.6, 0.1])
+    assert rows[5]["of_oracle"] == pytest.approx((0.5 - 0.4) / (0.6 - 0.4))
+    assert rows[6]["of_oracle"] is None or rows[6]["of_oracle"] <= 1
+    assert "of_oracle" not in rows[0]
 
 
 def test_tables_and_pictures_are_written(sets: dict[str, Any], tmp_path: Path) -> None:

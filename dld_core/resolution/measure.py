@@ -117,7 +117,7 @@ class Measurer:
         """One image, RGB uint8 [H, W, 3]; `name` seeds the cuts; `truth` in its pixels, or None."""
         readers = [FixedScale(self.spotter, scale, "reference") for scale in self.scales]
         truth = truth if truth is not None else self._own_words(readers[-1], image)
-        cuts = _cuts(name, self.runs, image.shape[0], image.shape[1])
+        cuts = border_cuts(name, self.runs, image.shape[0], image.shape[1])
         rows = [[_read(reader, image, truth, cut) for reader in readers] for cut in cuts]
         flops = [
             reader.declared(image.shape[0], image.shape[1], row.words)
@@ -166,7 +166,7 @@ def _read(
     return _Reading(result.read, result.detections, len(words), taken)
 
 
-def _cuts(name: str, runs: int, height: int, width: int) -> NDArray[np.int64]:
+def border_cuts(name: str, runs: int, height: int, width: int) -> NDArray[np.int64]:
     """[J, 4] pixels cut off top, left, bottom and right; none in the first run."""
     seed = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "little")
     most = np.array([height, width, height, width]) * JITTER

@@ -71,7 +71,9 @@ def _about(config: StudyConfig) -> dict[str, Any]:
             "GFLOPs: 1e9 FLOPs, a multiply-add counted as 2, the selector's included; 'of full': relative to "
             "the first system at its largest scale (mean time for latency). Intervals: 95%, percentile "
             "bootstrap over images, 1000 resamples, seed 0. Rows of a selector are put together from the "
-            "readings at the scales it chose, with the time and FLOPs of choosing added."
+            "readings at the scales it chose, with the time and FLOPs of choosing added. 'Fixed': what the "
+            "first system's fixed scales reach at that cost. 'of oracle': how much was won of what the "
+            "cross-run oracle wins over the system's own fixed scales."
         ),
         "lexicons": {name: list(settings.lexicons) for name, settings in config.sets.items()},
         "settings": config.model_dump(mode="json"),

@@ -41,6 +41,8 @@ class SystemConfig(PartConfig):
             no saving comes from undoing an enlargement.
         selector: "bundled", a file, or None: nothing is chosen.
         gammas: prices at which the selector chooses (see `Policy`).
+        oracle: read every image once more at each reference scale, with its borders cut a little, and add
+            what an oracle would reach that chooses by that run (`worth`).
     """
 
     backend: str
@@ -51,6 +53,7 @@ class SystemConfig(PartConfig):
     native_scales: tuple[float, ...] = ()
     selector: str | None = "bundled"
     gammas: tuple[float, ...] = DEFAULT_GAMMAS
+    oracle: bool = False
 
     @field_validator("scales", "native_scales")
     @classmethod

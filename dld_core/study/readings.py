@@ -21,6 +21,7 @@ from dld_core.evaluation.words import ImageWords
 from dld_core.imaging import open_image
 from dld_core.interfaces import Spotter
 from dld_core.resolution import Policy, ScaleChooser
+from dld_core.resolution.measure import border_cuts
 from dld_core.study.config import StudyConfig, SystemConfig
 
 Track = Callable[[Iterable[Any]], Iterable[Any]]
@@ -35,6 +36,7 @@ class Reading:
         words: polygons (flat coordinates), texts and scores, in the image's pixels.
         gflops: of reading, a multiply-add counted as 2; None where unknown.
         milliseconds: pixels to words.
+        cut: whether the image had its borders cut, for an oracle to choose by.
     """
 
     system: str
@@ -43,6 +45,7 @@ class Reading:
     words: list[tuple[list[float], str, float]]
     gflops: float | None
     milliseconds: float
+    cut: bool = False
 
     def packed(self) -> ImageWords:
         """The words for the evaluator."""
@@ -102,6 +105,7 @@ class System:
         from dld_core.wrapper import DLDWrapper
 
         self.name = name
+        self.oracle = config.oracle
         self.wrapper = DLDWrapper(
             config.backend, config.weights, device, selector=config.selector, **config.options
         )
@@ -148,20 +152,31 @@ def read_image(name: str, path: Path, systems: Sequence[System], first: int, war
         index = (step + first) % len(jobs)
         done[index] = _read(*jobs[index], image)
     choices = [choice for system in systems if (choice := system.choose(image)) is not None]
-    return ImageRecord(name, [done[i] for i in range(len(jobs))], choices)
+    top, left, bottom, right = border_cuts(name, 2, image.shape[0], image.shape[1])[1].tolist()
+    part = np.ascontiguousarray(image[top : image.shape[0] - bottom, left : image.shape[1] - right])
+    again = [
+        _read(system, reader, part, (left, top))
+        for system, reader in jobs
+        if system.oracle and reader.base == "reference"
+    ]
+    return ImageRecord(name, [done[i] for i in range(len(jobs))] + again, choices)
 
 
-def _read(system: System, reader: FixedScale, image: NDArray[np.uint8]) -> Reading:
+def _read(
+    system: System, reader: FixedScale, image: NDArray[np.uint8], corner: tuple[int, int] | None = None
+) -> Reading:
+    """Read an image, or a part of one whose first pixel lies at `corner` (x, y)."""
     start = time.perf_counter()
     words = reader.read(image)
     taken = (time.perf_counter() - start) * 1e3
     flops = reader.declared(image.shape[0], image.shape[1], len(words))
+    x, y = corner or (0, 0)
     plain = [
-        ([round(float(v), 2) for point in w.polygon for v in point], w.text, round(w.score, 4)) for w in words
+        ([round(float(v), 2) for px, py in w.polygon for v in (px + x, py + y)], w.text, round(w.score, 4))
+        for w in words
     ]
-    return Reading(
-        system.name, reader.base, reader.scale, plain, None if flops is None else flops / 1e9, round(taken, 3)
-    )
+    gflops = None if flops is None else flops / 1e9
+    return Reading(system.name, reader.base, reader.scale, plain, gflops, round(taken, 3), corner is not None)
 
 
 def read_set(

@@ -11,7 +11,13 @@ from typing import Any
 from dld_core.errors import MissingExtraError
 
 Row = Mapping[str, Any]
-_KINDS = {"reference": "scale {at:g}", "native": "native x {at:g}", "chosen": "chosen, gamma {at:g}"}
+_KINDS = {
+    "reference": "scale {at:g}",
+    "native": "native x {at:g}",
+    "chosen": "chosen, gamma {at:g}",
+    "oracle": "oracle, gamma {at:g}",
+}
+_STYLES = {"reference": "o-", "native": "o--", "chosen": "s-", "oracle": "^:"}
 
 
 def setting(row: Row) -> str:
@@ -70,12 +76,16 @@ def _lexicons(about: Mapping[str, Any], name: str) -> list[str]:
 def _table(rows: Sequence[Row], lexicons: Sequence[str]) -> list[str]:
     names = [key.removeprefix("e2e_").capitalize() for key in lexicons]
     head = ["System", "Setting", "Det", "E2E None (95%)", *(f"E2E {n}" for n in names)]
+    choices = any("fixed_e2e_hmean" in row for row in rows)
+    head += ["Fixed", "of oracle"] if choices else []
     head += ["GFLOPs", "of full", "ms", "p95", "of full", "scales"]
     lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
     for row in rows:
         interval = f"({row['e2e_hmean_low']:.3f}-{row['e2e_hmean_high']:.3f})"
         cells = [row["system"], setting(row), f"{row['detection_hmean']:.3f}"]
         cells += [f"{row['e2e_hmean']:.3f} {interval}", *(f"{row[key]:.3f}" for key in lexicons)]
+        if choices:
+            cells += [_number(row.get("fixed_e2e_hmean"), ".3f"), _number(row.get("of_oracle"), ".0%")]
         cells += [_number(row["gflops"], ".1f"), _number(row["relative_gflops"], ".2f")]
         cells += [f"{row['latency_ms_median']:.0f}", f"{row['latency_ms_p95']:.0f}"]
         cells += [_number(row["relative_latency"], ".2f"), _scales(row)]
@@ -89,7 +99,7 @@ def _number(value: float | None, form: str) -> str:
 
 def _scales(row: Row) -> str:
     """The histogram of chosen scales."""
-    if row["kind"] != "chosen":
+    if row["kind"] in ("reference", "native"):
         return ""
     return " ".join(f"{scale}:{count}" for scale, count in row["scales"].items())
 
@@ -122,6 +132,7 @@ def _line(axes: Any, rows: Sequence[Row], cost: str) -> None:
     if not rows:
         return
     ordered = sorted(rows, key=lambda row: float(row[cost]))
-    style = {"reference": "o-", "native": "o--", "chosen": "s-"}[rows[0]["kind"]]
-    label = f"{rows[0]['system']}: {'chosen' if rows[0]['kind'] == 'chosen' else rows[0]['kind'] + ' scales'}"
+    kind = rows[0]["kind"]
+    style = _STYLES[kind]
+    label = f"{rows[0]['system']}: {kind + ' scales' if kind in ('reference', 'native') else kind}"
     axes.plot([r[cost] for r in ordered], [r["e2e_hmean"] for r in ordered], style, label=label, markersize=4)

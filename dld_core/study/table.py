@@ -15,8 +15,9 @@ from dld_core.evaluation.curve import CurvePoint
 from dld_core.evaluation.lexicon import LexiconRule
 from dld_core.evaluation.words import ImageWords
 from dld_core.resolution import Policy
-from dld_core.study.config import StudyConfig
+from dld_core.study.config import StudyConfig, SystemConfig
 from dld_core.study.readings import Choosing, ImageRecord, Reading
+from dld_core.study.worth import add_worth, relative_costs, words_lost
 
 Picked = list[tuple[Reading, Choosing | None]]
 
@@ -81,11 +82,36 @@ def rows(
             for gamma in settings.gammas:
                 row = scorer.row(names, [_chosen(r, system, gamma) for r in records])
                 found.append({"set": name, "system": system, "kind": "chosen", "at": gamma, **row})
-    return _with_relative_costs(found, next(iter(config.systems)))
+        if settings.oracle:
+            found += _oracle(name, records, scorer, system, settings)
+    first = next(iter(config.systems))
+    _with_relative_costs(found, first)
+    add_worth(found, first)
+    return found
 
 
-def _reading(record: ImageRecord, system: str, base: str, scale: float) -> Reading:
-    return next(r for r in record.readings if (r.system, r.base, r.scale) == (system, base, scale))
+def _oracle(
+    name: str, records: Sequence[ImageRecord], scorer: SetScorer, system: str, settings: SystemConfig
+) -> list[dict[str, Any]]:
+    """What choosing each image's scale by another run of it reaches, at every price."""
+    full = [_reading(r, system, "reference", max(settings.scales)) for r in records]
+    alarm = scorer.row([r.name for r in records], [(reading, None) for reading in full])["e2e_hmean"] / 2
+    found = []
+    for gamma in settings.gammas:
+        picked: Picked = []
+        for record in records:
+            runs = [_reading(record, system, "reference", s, cut=True) for s in settings.scales]
+            losses = [words_lost(scorer.truth[record.name], run, alarm) for run in runs]
+            index = Policy(gamma=gamma).choose(losses, relative_costs(runs))
+            picked.append((_reading(record, system, "reference", settings.scales[index]), None))
+        row = scorer.row([r.name for r in records], picked)
+        found.append({"set": name, "system": system, "kind": "oracle", "at": gamma, **row})
+    return found
+
+
+def _reading(record: ImageRecord, system: str, base: str, scale: float, cut: bool = False) -> Reading:
+    wanted = (system, base, scale, cut)
+    return next(r for r in record.readings if (r.system, r.base, r.scale, r.cut) == wanted)
 
 
 def _choosing(record: ImageRecord, system: str) -> Choosing | None:
@@ -99,8 +125,8 @@ def _chosen(record: ImageRecord, system: str, gamma: float) -> tuple[Reading, Ch
     return _reading(record, system, "reference", choosing.scales[index]), choosing
 
 
-def _with_relative_costs(found: list[dict[str, Any]], first: str) -> list[dict[str, Any]]:
-    """Cost and latency as shares of the first system's at its largest reference scale."""
+def _with_relative_costs(found: list[dict[str, Any]], first: str) -> None:
+    """Give rows cost and latency as shares of the first system's at its largest reference scale."""
     full = max(
         (r for r in found if r["system"] == first and r["kind"] == "reference"),
         key=lambda r: float(r["at"]),
@@ -112,4 +138,3 @@ def _with_relative_costs(found: list[dict[str, Any]], first: str) -> list[dict[s
         row["relative_latency"] = (
             None if full is None else full["images_per_second"] / max(row["images_per_second"], 1e-9)
         )
-    return found
