@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dld_core.errors import ConfigError
-from dld_core.imaging.files import list_images
+from dld_core.registry import backends
 
 if TYPE_CHECKING:
     from dld_core.wrapper import DLDWrapper
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 Data = str | os.PathLike[str] | Mapping[str, Any] | Sequence[Mapping[str, Any]]
 
 _STUDENTS_SHARE = 0.6  # of the minutes; the rest is for reading at every scale and for the selector
+_READINGS_SHARE = 0.7  # of what is left for the selector; the rest is for fitting it
 _READ_AT_MOST = 300
 _FIT_STEPS = 1500
 
@@ -38,12 +39,17 @@ def adapt(
             f"the backend {wrapper.backend} only predicts, so it gets a selector and no student; leave out "
             "student=True"
         )
+    if wrapper.backend not in backends.names():
+        raise ConfigError(
+            f"the spotter {wrapper.backend} was given as an object, and what is learned is found by name; "
+            "register it (docs/tutorial-backend.md) and give DLDWrapper that name"
+        )
     folder = Path(out)
     sources = _sources(data)
     if trainable and student is not False:
         _teach(wrapper, sources, folder, minutes, settings or {}, say)
     else:
-        _select(wrapper, sources, folder, settings or {}, say)
+        _select(wrapper, sources, folder, minutes, settings or {}, say)
     return folder
 
 
@@ -62,12 +68,12 @@ def _teach(
     values = {
         "backend": wrapper.backend,
         "options": wrapper.options,
-        "teacher": {"weights": str(wrapper.given_weights)},
+        "teacher": {"weights": "bundled" if wrapper.given_weights is None else str(wrapper.given_weights)},
         "data": sources,
         "schedule": "time",
         "steps": 1_000_000,
         "max_minutes": minutes * _STUDENTS_SHARE,
-        "selector": _selector(sources),
+        "selector": _selector(sources, minutes * (1 - _STUDENTS_SHARE) * _READINGS_SHARE),
     }
     config = DistillConfig.parse({**values, **settings}, where="distill")
     distill_with_selector(config, folder, resume=bool(saved(folder)), say=say)
@@ -77,13 +83,14 @@ def _select(
     wrapper: DLDWrapper,
     sources: list[dict[str, Any]],
     folder: Path,
+    minutes: float,
     settings: Mapping[str, Any],
     say: Callable[[str], None],
 ) -> None:
     from dld_core.resolution.measuring import another
     from dld_core.resolution.training import NETWORK_SIZES, SelectorTrainingConfig, make_selector
 
-    values = _selector(sources)
+    values = _selector(sources, minutes * _READINGS_SHARE)
     if not settings.keys().isdisjoint(NETWORK_SIZES):
         del values["init"]  # the bundled one is of other sizes
     config = SelectorTrainingConfig.parse({**values, **settings}, where="distill: selector")
@@ -101,15 +108,15 @@ def _sources(data: Data) -> list[dict[str, Any]]:
     return [dict(item) for item in listed]
 
 
-def _selector(sources: list[dict[str, Any]]) -> dict[str, Any]:
-    """What the selector reads: the same photos, up to a bound."""
-    bare = all(source.get("kind") == "images" for source in sources)
-    there = sum(len(list_images(s["images"], recursive=True)) for s in sources) if bare else _READ_AT_MOST
+def _selector(sources: list[dict[str, Any]], minutes: float) -> dict[str, Any]:
+    """What the selector reads: the same photos, those with labels where there are some, up to a bound."""
+    labelled = [source for source in sources if source.get("kind") != "images"]
     return {
         "measured": {
-            "data": sources,
-            "images": min(_READ_AT_MOST, there),
-            "labels": "none" if bare else "given",
+            "data": labelled or sources,
+            "images": _READ_AT_MOST,
+            "labels": "given" if labelled else "none",
+            "max_minutes": minutes,
         },
         "init": "bundled",
         "fit": {"steps": _FIT_STEPS},

@@ -113,6 +113,9 @@ class DLDWrapper:
             self.backend, self.weights = type(backend).__name__, None
         self.device = persistence.device_of(readers.student) or resolved
         self._readers: Readers | None = readers
+        self._one_at_a_time: AbstractContextManager[Any] = (
+            nullcontext() if readers.student.thread_safe else threading.Lock()
+        )
         self._chooser = self._make_chooser(selector, weights if isinstance(backend, str) else None)
         self._selector = selector
         policy = {"gamma": gamma, "budget": budget, "max_latency_ms": max_latency_ms}
@@ -120,9 +123,6 @@ class DLDWrapper:
         self._request = Request.of(checked_scale(default if scale is None else scale), policy, escalate)
         if self._request.scale != "auto":
             self._checked(self._request)
-        self._one_at_a_time: AbstractContextManager[Any] = (
-            nullcontext() if readers.student.thread_safe else threading.Lock()
-        )
 
     def _make_chooser(
         self, selector: str | Path | ResolutionSelector | None, weights: str | Path | None
@@ -132,7 +132,7 @@ class DLDWrapper:
             return None
         from dld_core.resolution import ScaleChooser
 
-        return ScaleChooser(found, self.spotter, self.working)
+        return ScaleChooser(found, self.spotter, self.working, self._one_at_a_time)
 
     @property
     def scale(self) -> Scale:
@@ -302,12 +302,15 @@ class DLDWrapper:
         """The page read again at the largest scale; both readings count."""
         assert self._chooser is not None
         assert image.loaded is not None
-        larger = self._chooser.larger(image.scale)
-        if larger <= image.scale:
+        again = self._resized(image.loaded, self._chooser.larger(image.scale), {})
+        if again.size <= image.size:
             return unsure
-        again = self._resized(image.loaded, larger, {})
         start = time.perf_counter()
-        words = self._predict([again])[0]
+        try:
+            words = self._predict([again])[0]
+        except Exception as error:  # whatever a larger image did to an engine, there is a reading
+            unsure.notes.append(f"read once more at scale {again.scale:g}, which failed: {error}")
+            return unsure
         page = to_page(again, words, _ms_since(start), self.backend, self.device, self.weights)
         own = self._gflops(again, len(words))
         page.gflops = None if own is None or unsure.gflops is None else round(own + unsure.gflops, 4)
@@ -357,6 +360,7 @@ class DLDWrapper:
         from dld_core.parts import SELECTOR_FILE
 
         folder = adapt(self, data, out, minutes, student, settings, say)
+        dials = {name: value for name, value in self._request.settings().items() if name != "scale"}
         has_student = (folder / persistence.MODEL).is_file()
         selector = folder / SELECTOR_FILE
         return type(self)(
@@ -367,6 +371,7 @@ class DLDWrapper:
             max_pixels=self.working.max_pixels,
             batch_size=self.batch_size,
             limits=self.limits,
+            **(dials if selector.is_file() else {}),
             **self.options,
         )
 

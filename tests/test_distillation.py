@@ -32,6 +32,7 @@ from dld_core.distillation import (
     use_scale,
 )
 from dld_core.distillation.engine import build_teacher
+from dld_core.distillation.norms import Switchable
 from dld_core.errors import ConfigError, TrainingError, WeightsError
 from dld_core.hooks import hooks
 from dld_core.hookspecs import hookimpl
@@ -379,9 +380,25 @@ def test_weights_with_norms_per_scale_find_their_place(runs: Runs) -> None:
     match_norms(spotter, state)
     spotter.load_state_dict(state)
     assert equal(spotter.state_dict(), state)
+    for norm in (m for m in spotter.modules() if isinstance(m, Switchable)):
+        assert norm.own_scale == 1.0
     untouched = fresh(9)
     match_norms(untouched, fresh().state_dict())
     assert set(untouched.state_dict()) == set(fresh().state_dict())
+
+
+def test_the_largest_scale_of_norms_is_remembered() -> None:
+    switched, again = switch_norms(fresh(), [0.3, 0.5, 0.7]), fresh()
+    for number, value in enumerate(switched.state_dict().values()):
+        value.add_(0.01 * number) if value.is_floating_point() and value.ndim else None
+    match_norms(again, switched.state_dict())
+    again.load_state_dict(switched.state_dict())
+    image = torch.rand(1, 3, 32, 32)
+    for scale in (None, 0.3, 0.6, 0.7, 1.0):
+        with use_scale(scale):
+            torch.testing.assert_close(again.eval().trunk(image), switched.eval().trunk(image))
+    with pytest.raises(ConfigError, match="no batch norms"):
+        switch_norms(torch.nn.Linear(2, 2), [0.5, 1.0])
 
 
 # -- a real backend, and the command ------------------------------------------------------------------------

@@ -18,9 +18,12 @@ from fake_spotters import RedSpotter
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from PIL import Image
 from torch import Tensor
 
 from dld_core import DLDWrapper
+from dld_core.data.sources import parse_source
+from dld_core.data.synth import PageRenderer, SynthConfig
 from dld_core.errors import ConfigError, DataError, WeightsError
 from dld_core.evaluation.outcomes import outcomes
 from dld_core.evaluation.words import ImageWords
@@ -40,7 +43,7 @@ from dld_core.resolution.examples import Example, zoomed
 from dld_core.resolution.fit import FitConfig, fit
 from dld_core.resolution.losses import decision_loss, divergence, gumbel_decision, temperature_at
 from dld_core.resolution.measure import Measurement, Measurer
-from dld_core.resolution.measuring import measure
+from dld_core.resolution.measuring import fingerprint, measure
 from dld_core.resolution.oracle import Reached, Table, choose, cross_run_oracle, hmean_at
 from dld_core.resolution.run import SelectorRunConfig
 from dld_core.resolution.targets import cell_targets, letter_height
@@ -251,8 +254,12 @@ def test_divergence_is_the_kl_of_the_characters_by_image() -> None:
     student = torch.tensor([[[0.0, 0.0]], [[0.0, 0.0]], [[1.0, 1.0]]])
     p = torch.tensor([2.0, 0.0]).softmax(0)
     by_hand = float((p * (p.log() - np.log(0.5))).sum())
-    found = divergence(teacher, student, torch.tensor([1, 1, 2]), 3)
+    index = torch.tensor([1, 1, 2])
+    found = divergence(teacher, student, torch.ones(3, 1, dtype=torch.bool), index, 3)
     assert found.tolist() == pytest.approx([0, by_hand, 0], abs=1e-6)
+    padded = [torch.cat([x, torch.randn(3, 4, 2)], 1) for x in (teacher, student)]
+    counts = torch.tensor([[True] + [False] * 4] * 3)
+    assert divergence(*padded, counts, index, 3).tolist() == pytest.approx([0, by_hand, 0], abs=1e-6)
 
 
 # ---------------------------------------------------------------- policy and judging
@@ -372,8 +379,6 @@ def bars_on_disk(folder: Path, **measured: Any) -> SelectorTrainingConfig:
     """Twelve pages of bars in a folder, and the settings of a selector that learns from them."""
     (folder / "images").mkdir(parents=True)
     (folder / "gt").mkdir()
-    from PIL import Image
-
     for number in range(12):
         sample = page([[12, 30, 60][number % 3]] * 2, seed=number)
         Image.fromarray(sample.image).save(folder / "images" / f"img_{number}.png")
@@ -405,7 +410,53 @@ class Broken(BarSpotter):
 
 
 def reads(folder: Path) -> list[NDArray[np.bool_]]:
-    return [Measurement.load(path).read for path in sorted(folder.glob("*.npz"))]
+    return [Measurement.load(path).read for path in sorted(folder.rglob("*.npz"))]
+
+
+def test_every_image_is_drawn_once_and_whole(tmp_path: Path) -> None:
+    config = bars_on_disk(tmp_path / "pages", images=40)
+    pages = {"kind": "synth", "page": {"page_size": [120, 200], "words": [1, 2]}}
+    sources = (*config.measured.data, parse_source(pages, "data"))
+    with_pages = config.measured.model_copy(update={"data": sources})
+    names = [s.name for s in config.measured.draw(0)]
+    assert len(set(names)) == len(names) == 12, "fewer than asked for"
+    few = config.measured.model_copy(update={"images": 5})
+    assert [s.name for s in few.draw(0)] == names[:5]
+    drawn = list(with_pages.draw(0))
+    assert len(drawn) == 40
+    assert {s.image.shape for s in drawn} == {(240, 320, 3), (120, 200, 3)}, "not cut to any size"
+
+
+def test_photos_without_labels_are_drawn_as_spotters_see_them(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6  # turned by a quarter
+    Image.new("RGB", (60, 40)).save(tmp_path / "turned.jpg", exif=exif)
+    (tmp_path / "broken.jpg").write_bytes(b"no picture")
+    source = {"kind": "images", "images": str(tmp_path)}
+    config = {"scales": SCALES, "measured": {"data": [source], "images": 9, "labels": "none"}}
+    found = measure(BarSpotter(), SelectorTrainingConfig.parse(config), tmp_path / "m", lambda _: None)
+    assert [m.size.tolist() for m in found] == [[60, 40]], "the broken one is left out"
+
+
+def test_a_changed_way_of_reading_is_measured_anew(tmp_path: Path) -> None:
+    config = bars_on_disk(tmp_path / "pages")
+    changes = [{"scales": (0.5, 1.0)}, {"seed": 1}, {"long_side": 64}]
+    others = [config.model_copy(update=change) for change in changes]
+    assert len({fingerprint(BarSpotter(), c) for c in (config, *others)}) == 4
+    measured = config.measured.model_copy(update={"images": 3, "workers": 2, "max_minutes": 9.0})
+    more = config.model_copy(update={"measured": measured})
+    assert fingerprint(BarSpotter(), more) == fingerprint(BarSpotter(), config)
+    networks = [ExampleSpotter(), ExampleSpotter()]
+    with torch.no_grad():
+        next(networks[1].parameters()).add_(1)
+    assert fingerprint(networks[0], config) != fingerprint(networks[1], config)
+
+
+def test_reading_ends_when_its_time_is_up(tmp_path: Path) -> None:
+    config = bars_on_disk(tmp_path / "pages").limited(1e-9)
+    assert measure(BarSpotter(), config, tmp_path / "m", lambda _: None) == []
+    with pytest.raises(ConfigError, match="too few"):
+        make_selector(BarSpotter(), config, tmp_path / "run")
 
 
 def test_processes_share_the_images(tmp_path: Path) -> None:
@@ -428,13 +479,13 @@ def test_making_a_selector_goes_on_where_it_stopped(tmp_path: Path) -> None:
     config = bars_on_disk(tmp_path / "pages")
     said: list[str] = []
     path = make_selector(BarSpotter(), config, tmp_path / "run", said.append)
-    before = {f.name: f.stat().st_mtime_ns for f in (tmp_path / "run" / "measured").iterdir()}
+    before = {f.name: f.stat().st_mtime_ns for f in (tmp_path / "run" / "measured").rglob("*.npz")}
     assert len(before) == 12
     record = json.loads((tmp_path / "run" / "selector.json").read_text())
     assert record["images"] == 2
     assert [point["scale"] for point in record["fixed"]] == list(SCALES)
     make_selector(BarSpotter(), config, tmp_path / "run", said.append)
-    assert {f.name: f.stat().st_mtime_ns for f in (tmp_path / "run" / "measured").iterdir()} == before
+    assert {f.name: f.stat().st_mtime_ns for f in (tmp_path / "run" / "measured").rglob("*.npz")} == before
     assert load_selector(path).config.reference_short_side == 120
 
 
@@ -447,7 +498,7 @@ def test_a_selector_starts_from_what_another_knows(tmp_path: Path) -> None:
     assert same.config.reference_short_side == 400
     assert float(same.slope) == 1, "calibrated anew"
     assert not same.offset.any()
-    others = {**network, "scales": (0.5, 1.0, 1.4, 1.5), "init": str(path)}
+    others = {**network, "scales": (0.4, 0.5, 0.8, 1.0), "init": str(path)}
     other = fresh_selector(SelectorTrainingConfig.parse(others), 400)
     for name, value in known.state_dict().items():
         if name not in {"slope", "offset"}:
@@ -461,13 +512,15 @@ def test_a_selector_starts_from_what_another_knows(tmp_path: Path) -> None:
 
 def test_the_bundled_start_knows_where_words_are() -> None:
     selector = fresh_selector(SelectorTrainingConfig.parse({"init": "bundled"}), 720)
-    few, many = (page(heights, seed=3, size=(480, 640)) for heights in ([30], [30] * 8))
+    settings = {"page_size": [480, 640], "words": [15, 15], "size_range": [24, 48]}
+    text = PageRenderer(SynthConfig.parse(settings)).page(1)
     counts = []
-    for sample in (few, many):
-        pixels = torch.from_numpy(thumbnail(sample.image, 384)).permute(2, 0, 1)[None].float() / 255
+    for image in (text.image, np.full((480, 640, 3), 128, np.uint8)):
+        pixels = torch.from_numpy(thumbnail(image, 384)).permute(2, 0, 1)[None].float() / 255
         with torch.no_grad():
-            counts.append(float(selector.maps(pixels, torch.tensor([sample.image.shape[:2]])).density.sum()))
-    assert counts[1] > counts[0]
+            counts.append(float(selector.maps(pixels, torch.tensor([image.shape[:2]])).density.sum()))
+    assert abs(counts[0] - len(text.texts)) < 0.5 * len(text.texts)
+    assert counts[1] < 1
 
 
 # ---------------------------------------------------------------- files
@@ -582,6 +635,20 @@ def test_an_unsure_page_is_read_again_larger_if_asked() -> None:
 
 
 @pytest.mark.usefixtures("_bars")
+def test_a_second_look_that_fails_leaves_the_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    def read(self: BarSpotter, image: Tensor) -> list[Word]:
+        if image.shape[1] > 100:
+            raise RuntimeError("too large for this engine")
+        return [Word("blur", 0.4, ((1.0, 1.0), (9.0, 1.0), (9.0, 9.0), (1.0, 9.0)))]
+
+    monkeypatch.setattr(BarSpotter, "_read", read)
+    dld = DLDWrapper("bars", selector=FixedScores(), gamma=100.0)
+    found = dld.spot([page([40]).image] * 2, escalate=True)
+    assert [p.words[0].text for p in found] == ["blur", "blur"]
+    assert all("too large for this engine" in p.notes[-1] for p in found)
+
+
+@pytest.mark.usefixtures("_bars")
 def test_a_time_limit_is_measured_on_this_machine() -> None:
     dld = DLDWrapper("bars", selector=FixedScores())
     image = page([40]).image
@@ -657,6 +724,8 @@ def test_a_black_box_of_unknown_cost_is_priced_by_pixels() -> None:
         def flops(self, height: int, width: int, words: int = 0) -> None:  # type: ignore[override]
             return None
 
+    with pytest.raises(ConfigError, match="max_latency_ms"):
+        ScaleChooser(FixedScores(), Box())(page([40]).image, Policy(budget=1.0))
     choice = ScaleChooser(FixedScores(), Box())(page([40]).image, Policy(gamma=4.0))
     assert choice.scale == 0.5
     assert choice.gflops >= 0

@@ -156,6 +156,26 @@ def test_nothing_is_read_twice(sets: dict[str, Any], tmp_path: Path) -> None:
         study(config(sets, tmp_path, scales=[0.25, 0.5, 0.8, 1.0]), out)
 
 
+def test_a_study_that_was_killed_goes_on(sets: dict[str, Any], tmp_path: Path) -> None:
+    study(config(sets, tmp_path), tmp_path / "out")
+    record = tmp_path / "out" / "readings" / "bars.jsonl"
+    whole = record.read_text()
+    record.write_text(whole[: len(whole) - 40])
+    CountingBars.count = 0
+    rows = study(config(sets, tmp_path), tmp_path / "out")
+    assert CountingBars.count == 2 * (len(SCALES) + 1), "one image anew, and once to warm up"
+    assert len(rows) == 6
+    assert len(record.read_text().splitlines()) == 1 + len(HEIGHTS)
+
+
+def test_a_selector_fitted_anew_is_not_mistaken_for_the_old_one(sets: dict[str, Any], tmp_path: Path) -> None:
+    study(config(sets, tmp_path), tmp_path / "out")
+    torch.manual_seed(1)
+    save_selector(DenseSelector(small()), tmp_path / "selector.safetensors")
+    with pytest.raises(ConfigError, match="other settings"):
+        study(config(sets, tmp_path), tmp_path / "out")
+
+
 def test_a_selector_needs_its_scales_to_be_read(sets: dict[str, Any], tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"lacks \[0\.25\]"):
         study(config(sets, tmp_path, scales=[0.5, 1.0]), tmp_path / "out")

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from dld_core.errors import ConfigError
+
 
 def distill(
     config: Annotated[Path, typer.Argument(help="Settings of the run (YAML); see docs/distillation.md.")],
@@ -14,7 +16,10 @@ def distill(
         bool, typer.Option("--resume", help="Go on from the newest checkpoint, exactly.")
     ] = False,
     max_minutes: Annotated[
-        float | None, typer.Option("--max-minutes", min=0.0, help="Save and stop after this time.")
+        float | None,
+        typer.Option(
+            "--max-minutes", min=0.0, help="Save and stop after this time (a selector alone: stop reading)."
+        ),
     ] = None,
     devices: Annotated[
         int | None, typer.Option("--devices", min=1, help="How many devices to train on.")
@@ -32,7 +37,12 @@ def distill(
     if "data" not in read_yaml(config):
         from dld_core.resolution.run import SelectorRunConfig, run_selector
 
-        typer.echo(str(run_selector(SelectorRunConfig.load(config), target, _say)))
+        if devices is not None:
+            raise ConfigError(
+                "--devices is for students; this config has no 'data' and makes a selector alone"
+            )
+        run = SelectorRunConfig.load(config)
+        typer.echo(str(run_selector(run, target, _say, max_minutes)))
         return
     from dld_core.distillation import DistillConfig
     from dld_core.distillation.selecting import distill_with_selector

@@ -7,10 +7,9 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-import torch
-
 from dld_core.data import readings
 from dld_core.data.sources import ImagesSourceConfig, SourceConfig
+from dld_core.digest import digest_of
 from dld_core.imaging import list_images
 from dld_core.interfaces import TrainableSpotter
 from dld_core.wrapper import DLDWrapper
@@ -71,8 +70,5 @@ def _read_missing(
 
 def _fingerprint(teacher: TrainableSpotter, reference: int) -> str:
     """A name for what this teacher reads at this size."""
-    digest = hashlib.sha256(f"{type(teacher).__qualname__} {reference}".encode())
-    for name, value in sorted(teacher.state_dict().items()):
-        digest.update(name.encode())
-        digest.update(value.detach().cpu().flatten().view(torch.uint8).numpy().tobytes())
-    return digest.hexdigest()[:12]
+    settings = f"{type(teacher).__qualname__} {reference} {digest_of(teacher.state_dict())}"
+    return hashlib.sha256(settings.encode()).hexdigest()[:12]

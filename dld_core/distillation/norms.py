@@ -9,8 +9,9 @@ every scale disturb the others' statistics.
 
 The scale travels in a context variable, not in the modules, so that threads may read at different scales with
 one spotter. The set of the largest scale keeps the norm's own names (`x.weight`), those of the others stand
-beside it (`x.sets.0_5.weight`). So weights without sets load into switched norms, every set starting from the
-shared one, and a spotter without switched norms can load the largest scale's weights.
+beside it (`x.sets.0_5.weight`), and `x.largest` says which scale the largest is, where it is not 1. So
+weights without sets load into switched norms, every set starting from the shared one, and a spotter without
+switched norms can load the largest scale's weights.
 """
 
 from __future__ import annotations
@@ -23,8 +24,11 @@ from contextvars import ContextVar
 from functools import cache
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
+
+from dld_core.errors import ConfigError
 
 _SCALE: ContextVar[float | None] = ContextVar("dld_scale", default=None)
 _KEY = re.compile(r"(?:^|\.)sets\.(\d+(?:_\d+)?)\.")
@@ -44,6 +48,8 @@ class Switchable:
     """What a switched norm does beside being the norm that it was; see `switch_norms`."""
 
     sets: nn.ModuleDict
+    _buffers: dict[str, Tensor | None]
+    largest: Tensor
     own_scale: float
 
     def forward(self, x: Tensor) -> Tensor:
@@ -66,6 +72,8 @@ class Switchable:
         for key in self.sets:
             for name, value in own.items():
                 state.setdefault(f"{prefix}sets.{key}.{name}", value)
+        if "largest" in self._buffers:
+            state.setdefault(f"{prefix}largest", self.largest)
         super()._load_from_state_dict(state, prefix, *rest)  # type: ignore[misc]
 
 
@@ -82,6 +90,13 @@ def switch_norms(module: nn.Module, scales: Sequence[float]) -> nn.Module:
         norm.__class__ = _switchable(type(norm))  # type: ignore[assignment,arg-type]
         norm.sets = sets
         norm.own_scale = largest  # type: ignore[assignment]
+        if largest != 1:
+            norm.register_buffer("largest", torch.tensor(float(largest)))
+    if not norms and not any(isinstance(m, Switchable) for m in module.modules()):
+        raise ConfigError(
+            f"{type(module).__name__} has no batch norms, so there is nothing to keep per scale; leave out "
+            "'norms: per_scale'"
+        )
     return module
 
 
@@ -89,14 +104,15 @@ def match_norms(module: nn.Module, state: Mapping[str, Tensor]) -> None:
     """Switch the norms of a module that is to load a state with sets; do nothing for any other state."""
     keys = {found.group(1) for name in state for found in [_KEY.search(name)] if found}
     if keys:
-        # The state does not say which scale the norm's own set is for; full scale, or what lies above all.
-        largest = max(1.0, *(_scale_of(key) + 0.01 for key in keys))
+        said = next((value for name, value in state.items() if name.endswith(".largest")), None)
+        largest = 1.0 if said is None else round(float(said), 3)
         switch_norms(module, [largest, *map(_scale_of, keys)])
 
 
 def _names(norm: Any) -> list[str]:
     """The parameters and buffers of the norm itself."""
-    return [*norm._parameters, *(n for n in norm._buffers if n not in norm._non_persistent_buffers_set)]
+    hidden = {"largest", *norm._non_persistent_buffers_set}
+    return [*norm._parameters, *(name for name in norm._buffers if name not in hidden)]
 
 
 @cache

@@ -34,7 +34,8 @@ def distill_with_selector(
 
     DLDWrapper(BACKEND, weights=FOLDER) finds student and selector there.
 
-    The selector is made when the student is done; a run that ended before its time leaves it out.
+    The selector is made when the student is done; a run that ended before its time leaves it out: one that
+    was interrupted, or that `max_minutes` ended before its last step.
     """
     selection = _joint(config)
     result = distill(
@@ -47,7 +48,8 @@ def distill_with_selector(
         selection.load_state_dict(load_file(out / "selection.safetensors"))
         save_selector(selection.selector, out / JOINT_FILE, half=False)
         settings = settings.model_copy(update={"init": str(out / JOINT_FILE)})
-    if result.reason == "interrupted":
+    cut_short = result.reason == "time" and config.schedule == "steps" and max_minutes is not None
+    if result.reason == "interrupted" or cut_short:
         say("the student is not done; the selector is made when it is (go on with --resume)")
     elif settings.measured.images:
         student = backends.get(config.backend).create(weights=out, device="cpu", **config.options)

@@ -11,7 +11,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from dld_core.config import PartConfig
-from dld_core.interfaces import Spotter
+from dld_core.interfaces import SequenceDecoder, TrainableSpotter
 from dld_core.resolution.losses import Mode, decision_loss, divergence, temperature_at
 from dld_core.resolution.network import DenseSelector
 from dld_core.resolution.selection import NOMINAL_WORDS
@@ -42,20 +42,25 @@ class JointSelection(nn.Module):
 
     Args:
         selector: learns; its scales must hold those that the loop reads.
-        spotter: whose costs count.
+        spotter: whose costs count, and whose decoder knows which steps say something.
         config: see above.
-        steps: of the run, for the temperature.
+        steps: how often it is called in the run, for the temperature.
     """
 
     done: Tensor
+    _decoder: SequenceDecoder
 
-    def __init__(self, selector: DenseSelector, spotter: Spotter, config: JointConfig, steps: int) -> None:
+    def __init__(
+        self, selector: DenseSelector, spotter: TrainableSpotter, config: JointConfig, steps: int
+    ) -> None:
         super().__init__()
         self.selector = selector
         self.config = config
         self.steps = steps
         self.register_buffer("done", torch.zeros((), dtype=torch.int64))
         self._flops = spotter.flops
+        # Not a submodule: what the decoder learns is not for this module to save.
+        object.__setattr__(self, "_decoder", spotter.decoder)
 
     def forward(
         self,
@@ -81,17 +86,17 @@ class JointSelection(nn.Module):
         return {"selection": self.config.weight * loss}
 
     def _scores(self, image: Tensor) -> Tensor:
-        """[K] of one image of the teacher's, seen as inference would see it."""
+        """[K] of one view of the teacher's, which is a crop at full scale."""
         height, width = int(image.shape[1]), int(image.shape[2])
         size = thumbnail_size(height, width, self.selector.config.long_side)
         pixels = F.interpolate(image[None].float() / 255, size, mode="bicubic", antialias=True).clamp(0, 1)
         native = torch.tensor([[height, width]], device=image.device)
-        scores: Tensor = self.selector(pixels, native)[0]
-        return scores
+        return self.selector.maps(pixels, native, reference=min(height, width)).scores[0]
 
     def _lost(self, teacher: RecognitionTrace, student: RecognitionTrace, images: int) -> Tensor:
         """[B] the accuracy term of one scale."""
-        sums = divergence(teacher.logits, student.logits, teacher.sample_index, images)
+        counts = self._decoder.counted_steps(student.logits, student.targets)
+        sums = divergence(teacher.logits, student.logits, counts, teacher.sample_index, images)
         if self.config.per == "image":
             return sums
         words = torch.bincount(teacher.sample_index, minlength=images).clamp(min=1)

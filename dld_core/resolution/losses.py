@@ -57,17 +57,19 @@ def temperature_at(progress: float, first: float = 2.0, last: float = 0.5) -> fl
     return float(first * (last / first) ** min(max(progress, 0.0), 1.0))
 
 
-def divergence(teacher: Tensor, student: Tensor, sample_index: Tensor, images: int) -> Tensor:
+def divergence(teacher: Tensor, student: Tensor, counts: Tensor, sample_index: Tensor, images: int) -> Tensor:
     """The paper's accuracy term: KL(teacher || student) of the character distributions, by image.
 
     Args:
         teacher, student: [N, S, V] logits of the same regions.
+        counts: [N, S] which steps say something (`SequenceDecoder.counted_steps`).
         sample_index: [N] the image of each region.
         images: B.
 
     Returns:
-        [B] sums over an image's words of the mean over steps; 0 where an image has no words.
+        [B] sums over an image's words of the mean over counted steps; 0 where an image has no words.
     """
     log_teacher, log_student = teacher.float().log_softmax(-1), student.float().log_softmax(-1)
-    per_word = (log_teacher.exp() * (log_teacher - log_student)).sum(-1).mean(1)
+    per_step = (log_teacher.exp() * (log_teacher - log_student)).sum(-1) * counts
+    per_word = per_step.sum(1) / counts.sum(1).clamp(min=1)
     return per_word.new_zeros(images).index_add(0, sample_index, per_word)

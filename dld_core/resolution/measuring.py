@@ -6,16 +6,26 @@ images need tell each other nothing.
 
 from __future__ import annotations
 
+import hashlib
+import json
+import math
 import multiprocessing
+import sys
 import time
-from collections.abc import Callable, Iterator
-from functools import partial
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from torch import nn
+
+from dld_core.digest import digest_of
+from dld_core.errors import DataError, ImageError
 from dld_core.evaluation.words import ImageWords
 from dld_core.interfaces import Spotter
 from dld_core.resolution.measure import Measurement, Measurer, describe
+from dld_core.types import Sample
 
 if TYPE_CHECKING:
     from dld_core.resolution.training import SelectorTrainingConfig
@@ -44,84 +54,127 @@ def _build(backend: str, weights: str | Path | None, device: str, options: dict[
 def measure(
     spotter: Spotter, config: SelectorTrainingConfig, folder: Path, say: Say, build: Build | None = None
 ) -> list[Measurement]:
-    """Read the images at every scale; those that stand in the folder are taken as they are.
+    """Read the images at every scale; those that were read before are taken as they were.
 
-    With `build` and `measured.workers` of two and more, that many processes share the images and the CPU's
-    threads. Should they fail, this one does what they have left.
+    Measurements lie in a folder of `folder` of their own for each spotter and each way of reading, so that
+    a changed one never meets stale ones. With `build` and `measured.workers` of two and more, that many
+    processes share the images and the CPU's threads; should they fail, this one does what they have left. A
+    picture that cannot be opened is left out.
     """
-    count = config.measured.images
-    if build is not None and config.measured.workers > 1 and _missing(folder, count):
-        _share(build, config, folder, say)
-    for number in _measure_missing(spotter, config, folder):
-        _tell(say, config, number + 1)
-    found = [Measurement.load(_path(folder, number)) for number in range(count)]
+    job = _Job(config, folder / fingerprint(spotter, config))
+    if build is not None and config.measured.workers > 1 and job.missing():
+        _share(build, job, say)
+    for _ in job.run(spotter, warn=True):
+        job.tell(say)
+    found = [Measurement.load(path) for path in job.paths() if path.exists()]
     for row in describe(found, config.scales, config.alarm) if found else ():
         say("scale {scale}: {words_lost:.2f} words lost per image at {cost:.2f} of the cost".format(**row))
     return found
 
 
-def _path(folder: Path, number: int) -> Path:
-    return folder / f"{number:06d}.npz"
+def fingerprint(spotter: Spotter, config: SelectorTrainingConfig) -> str:
+    """A name for what is measured: the spotter with its weights, the images and the way of reading them."""
+    measured = config.measured
+    settings = {
+        "spotter": f"{type(spotter).__module__}.{type(spotter).__qualname__}",
+        "options": [
+            repr(getattr(spotter, name, None)) for name in ("config", "files", "reference_short_side")
+        ],
+        "weights": digest_of(spotter.state_dict()) if isinstance(spotter, nn.Module) else None,
+        "data": [source.model_dump(mode="json") for source in measured.data],
+        "how": [config.scales, config.long_side, config.seed, measured.runs, measured.labels],
+    }
+    return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:12]
 
 
-def _missing(folder: Path, count: int) -> list[int]:
-    return [number for number in range(count) if not _path(folder, number).exists()]
+@dataclass
+class _Job:
+    """What is to be measured, and where it goes.
+
+    Attributes:
+        config: how.
+        folder: one file for each image.
+        until: when to stop, seconds since the epoch.
+    """
+
+    config: SelectorTrainingConfig
+    folder: Path
+    until: float = field(init=False)
+
+    def __post_init__(self) -> None:
+        minutes = self.config.measured.max_minutes
+        self.until = math.inf if minutes is None else time.time() + 60 * minutes
+        self.told = 0
+
+    @cached_property
+    def images(self) -> Sequence[Sample]:
+        """In order."""
+        return self.config.measured.draw(self.config.seed)
+
+    def paths(self) -> list[Path]:
+        """Of all images, read or not."""
+        return [self.folder / f"{number:06d}.npz" for number in range(len(self.images))]
+
+    def missing(self) -> list[int]:
+        """Numbers of the images that were not read yet."""
+        return [number for number, path in enumerate(self.paths()) if not path.exists()]
+
+    def run(self, spotter: Spotter, share: int = 0, shares: int = 1, warn: bool = False) -> Iterator[int]:
+        """Measure what is missing of a share of the images; the number of each, once it is there."""
+        config, measured = self.config, self.config.measured
+        measurer = Measurer(spotter, config.scales, measured.runs, config.long_side)
+        for number in self.missing():
+            if number % shares != share:
+                continue
+            if time.time() > self.until:
+                return
+            try:
+                sample = self.images[number]
+            except (DataError, ImageError) as error:
+                if warn:
+                    print(f"warning: {error}; it is left out", file=sys.stderr)
+                continue
+            truth = ImageWords.from_sample(sample) if measured.labels == "given" else None
+            measurer(sample.name, sample.image, truth).save(self.paths()[number])
+            yield number
+
+    def tell(self, say: Say) -> None:
+        """How far it is, every so many images."""
+        there = len(self.images) - len(self.missing())
+        if there // _EVERY > self.told:
+            self.told = there // _EVERY
+            say(f"read {there} of {len(self.images)} images at {len(self.config.scales)} scales")
 
 
-def _measure_missing(
-    spotter: Spotter, config: SelectorTrainingConfig, folder: Path, share: int = 0, shares: int = 1
-) -> Iterator[int]:
-    """Measure what is missing of a share of the images; the number of each, once it is there."""
-    missing = [n for n in _missing(folder, config.measured.images) if n % shares == share]
-    if not missing:
-        return
-    draw = config.measured.open(config.seed)
-    measurer = Measurer(spotter, config.scales, config.measured.runs, config.long_side)
-    for number in missing:
-        sample = draw(number)
-        truth = ImageWords.from_sample(sample) if config.measured.labels == "given" else None
-        measurer(sample.name, sample.image, truth).save(_path(folder, number))
-        yield number
-
-
-def _tell(say: Say, config: SelectorTrainingConfig, done: int) -> None:
-    if done % _EVERY == 0:
-        say(f"read {done} of {config.measured.images} images at {len(config.scales)} scales")
-
-
-def _share(build: Build, config: SelectorTrainingConfig, folder: Path, say: Say) -> None:
+def _share(build: Build, job: _Job, say: Say) -> None:
     """Have other processes measure what is missing, each its share of the numbers, and wait for them."""
     import torch
 
-    workers = config.measured.workers
+    workers = job.config.measured.workers
     threads = max(torch.get_num_threads() // workers, 1)
     context = multiprocessing.get_context("spawn")
     processes = [
-        context.Process(target=_work, args=(build, config, folder, share, threads), daemon=True)
+        context.Process(target=_work, args=(build, job, share, threads), daemon=True)
         for share in range(workers)
     ]
     for process in processes:
         process.start()
     try:
-        told = 0
         while any(process.is_alive() for process in processes):
             time.sleep(_PAUSE)
-            done = config.measured.images - len(_missing(folder, config.measured.images))
-            if done // _EVERY > told:
-                told = done // _EVERY
-                _tell(say, config, told * _EVERY)
+            job.tell(say)
     finally:
         for process in processes:
             process.terminate()
             process.join()
 
 
-def _work(build: Build, config: SelectorTrainingConfig, folder: Path, share: int, threads: int) -> None:
+def _work(build: Build, job: _Job, share: int, threads: int) -> None:
     """One process's share."""
     import cv2
     import torch
 
     torch.set_num_threads(threads)
     cv2.setNumThreads(threads)
-    for _ in _measure_missing(build(), config, folder, share, config.measured.workers):
+    for _ in job.run(build(), share, job.config.measured.workers):
         pass

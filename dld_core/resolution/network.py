@@ -91,13 +91,19 @@ class DenseSelector(ResolutionSelector):
         self.slope.fill_(slope)
         self.offset.copy_(torch.zeros_like(self.offset) if offset is None else torch.as_tensor(offset))
 
-    def maps(self, thumbnails: Tensor, native_sizes: Tensor) -> SelectorMaps:
-        """The same with everything on the way, for training and for looking at."""
+    def maps(self, thumbnails: Tensor, native_sizes: Tensor, reference: float | None = None) -> SelectorMaps:
+        """The same with everything on the way, for training and for looking at.
+
+        Args:
+            reference: the short side of these images at full scale, pixels, where it is not that of whole
+                images (of a crop it is less).
+        """
         features, deep = self._features(thumbnails)
         density = F.softplus(self.density(features)).squeeze(1)
         log_height = self.height(features).squeeze(1) + 2.0  # letters of four pixels, to begin with
         native = native_sizes.to(thumbnails.dtype).clamp(1.0, 32768.0)
-        lost = self._lost(features, log_height, thumbnails.shape[2:], native)
+        full = self.config.reference_short_side if reference is None else reference
+        lost = self._lost(features, log_height, thumbnails.shape[2:], native, full)
         return SelectorMaps(density, log_height, lost, self._correction(deep, density, native))
 
     def _features(self, thumbnails: Tensor) -> tuple[Tensor, Tensor]:
@@ -107,11 +113,13 @@ class DenseSelector(ResolutionSelector):
         lifted = F.interpolate(self.lateral(deep), size=middle.shape[2:])
         return self.merge(middle + lifted + self.fine(fine)), deep
 
-    def _lost(self, features: Tensor, log_height: Tensor, size: torch.Size, native: Tensor) -> Tensor:
+    def _lost(
+        self, features: Tensor, log_height: Tensor, size: torch.Size, native: Tensor, full: float
+    ) -> Tensor:
         """Chance of losing a word, from how it looks and how high it is: natively, and at each scale."""
         short = float(min(size))
         native_height = log_height + (native.amin(1) / short).log2()[:, None, None]
-        scales = log_height.new_tensor(self.scales) * (self.config.reference_short_side / short)
+        scales = log_height.new_tensor(self.scales) * (full / short)
         working = log_height.unsqueeze(1) + scales.log2()[None, :, None, None]
         sizes = torch.stack([working, native_height.unsqueeze(1).expand_as(working)], -1)
         texture = self.texture(features).permute(0, 2, 3, 1).unsqueeze(1)

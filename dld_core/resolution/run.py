@@ -31,8 +31,15 @@ class SelectorRunConfig(PartConfig):
     selector: SelectorTrainingConfig
 
 
-def run_selector(config: SelectorRunConfig, out: Path, say: Callable[[str], None] = lambda _: None) -> Path:
+def run_selector(
+    config: SelectorRunConfig,
+    out: Path,
+    say: Callable[[str], None] = lambda _: None,
+    max_minutes: float | None = None,
+) -> Path:
     """Make the selector of a spotter; the path of its file. See `make_selector`.
+
+    With `max_minutes` no further image is read after this time; what is there must do.
 
     Raises:
         UnknownPartError, BrokenPluginError, MissingExtraError: the backend cannot be had.
@@ -46,4 +53,4 @@ def run_selector(config: SelectorRunConfig, out: Path, say: Callable[[str], None
         torch.set_num_threads(config.threads)
     with DLDWrapper(config.backend, config.weights, config.device, selector=None, **config.options) as dld:
         build = another(config.backend, config.weights, config.device, **config.options)
-        return make_selector(dld.spotter, config.selector, out, say, build)
+        return make_selector(dld.spotter, config.selector.limited(max_minutes), out, say, build)

@@ -5,13 +5,15 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dld_core.imaging.resizing import WorkingLimits, resize, scale_to
+from dld_core.errors import ConfigError
+from dld_core.imaging.resizing import WorkingLimits, scale_to
 from dld_core.interfaces import ResolutionSelector, Spotter
 from dld_core.resolution.policy import Policy
 from dld_core.resolution.thumbnail import thumbnail, thumbnail_size
@@ -51,14 +53,20 @@ class ScaleChooser:
         selector: in eval mode.
         spotter: whose costs count.
         limits: of working sizes.
+        turn: held while the spotter reads, where callers must take turns.
     """
 
     def __init__(
-        self, selector: ResolutionSelector, spotter: Spotter, limits: WorkingLimits | None = None
+        self,
+        selector: ResolutionSelector,
+        spotter: Spotter,
+        limits: WorkingLimits | None = None,
+        turn: AbstractContextManager[Any] | None = None,
     ) -> None:
         self.selector = selector.eval()
         self.spotter = spotter
         self.limits = limits or WorkingLimits()
+        self.turn = turn or nullcontext()
         self.long_side = int(getattr(getattr(selector, "config", None), "long_side", _LONG_SIDE))
         self._flops: dict[tuple[int, ...], float] = {}
         self._latency: tuple[float, float] | None = None
@@ -75,10 +83,15 @@ class ScaleChooser:
         costs = known if len(known) == len(sizes) else [float(h * w) for h, w in sizes]
         milliseconds = self._milliseconds(sizes) if policy.max_latency_ms is not None else None
         shares = [cost / max(costs) for cost in costs]
-        index = policy.choose(scores, shares, gflops, milliseconds)
+        own = self._own_gflops(height, width)
+        if policy.budget is not None and len(known) < len(sizes):
+            raise ConfigError(
+                f"what {type(self.spotter).__name__} costs is not known in FLOPs, so it cannot be held to a "
+                "budget; give max_latency_ms or gamma"
+            )
+        index = policy.choose(scores, shares, [g + own for g in known] or None, milliseconds)
         by_scale = dict(zip(self.selector.scales, scores, strict=True))
         taken = (time.perf_counter() - start) * 1e3
-        own = self._own_gflops(height, width)
         return Choice(self.selector.scales[index], by_scale, shares, own, taken)
 
     def larger(self, scale: float) -> float:
@@ -134,11 +147,9 @@ class ScaleChooser:
     def _measure_latency(self) -> tuple[float, float]:
         import torch
 
-        rng = np.random.default_rng(0)
         points = []
         for side in (256, 640):
-            coarse = rng.integers(0, 256, (side // 16, side // 16, 3), dtype=np.uint8)
-            picture = torch.from_numpy(resize(coarse, size=(side, side)).transpose(2, 0, 1).copy())
+            picture = torch.from_numpy(_page(side).transpose(2, 0, 1).copy())
             points.append((side * side, min(self._time(picture) for _ in range(_REPEATS))))
         (small, first), (large, last) = points
         slope = max(0.0, (last - first) / (large - small))
@@ -148,6 +159,18 @@ class ScaleChooser:
         import torch
 
         start = time.perf_counter()
-        with torch.no_grad():
+        with self.turn, torch.no_grad():
             self.spotter.predict([picture])
         return (time.perf_counter() - start) * 1e3
+
+
+def _page(side: int) -> NDArray[np.uint8]:
+    """A square page with NOMINAL_WORDS words, which take time to read."""
+    import cv2
+
+    page = np.full((side, side, 3), 235, np.uint8)
+    step = side // NOMINAL_WORDS
+    for number in range(NOMINAL_WORDS):
+        corner = (step + side // 3 * (number % 2), step * number + 3 * step // 4)
+        cv2.putText(page, f"WORD{number}", corner, cv2.FONT_HERSHEY_SIMPLEX, step / 40, (20, 20, 20), 2)
+    return page

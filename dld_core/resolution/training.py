@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import numpy as np
 from pydantic import Field, field_validator, model_validator
 
 from dld_core.config import PartConfig
-from dld_core.data.dataset import BatchStream
-from dld_core.data.sources import ImagesSourceConfig, PhotosSourceConfig, SourceConfig, parse_source
+from dld_core.data.sources import ImagesSourceConfig, SourceConfig, parse_source
 from dld_core.errors import ConfigError
 from dld_core.interfaces import Spotter
 from dld_core.parts import SELECTOR_FILE
 from dld_core.resolution.calibration import Calibration, cross_calibrated
 from dld_core.resolution.config import DEFAULT_SCALES, SelectorConfig
+from dld_core.resolution.draws import Draws
 from dld_core.resolution.examples import Example, zoomed
 from dld_core.resolution.file import load_selector, save_selector
 from dld_core.resolution.fit import FitConfig, fit
@@ -32,15 +32,14 @@ PAGES = Path(__file__).parent / "weights" / "pages.safetensors"
 """A selector that knows where words are and how high, and of no spotter what it reads."""
 NETWORK_SIZES = ("long_side", "width", "hidden")
 GAMMAS = tuple(float(g) for g in np.geomspace(0.01, 30, 60))
-_PAGE = (720, 1280)  # of rendered pages that name no size of their own
 
 
 class _Draws(PartConfig):
     """Images taken from sources.
 
     Attributes:
-        data: sources, as in training; views are as the source has them natively.
-        images: how many are drawn.
+        data: sources, as in training, but for random views: images are taken whole.
+        images: how many are drawn, each but once; fewer where there are no more.
     """
 
     data: tuple[SourceConfig, ...] = ()
@@ -51,21 +50,17 @@ class _Draws(PartConfig):
     def _sources(cls, values: Any) -> tuple[SourceConfig, ...]:
         if not isinstance(values, list | tuple):
             raise ValueError("'data' must be a list of sources, each with a 'kind'")
-        parsed = [parse_source(value, f"data[{i}]") for i, value in enumerate(values)]
-        return tuple(s.model_copy(update={"augment": False}) if s.augment is None else s for s in parsed)
+        return tuple(parse_source(value, f"data[{i}]") for i, value in enumerate(values))
 
-    def open(self, seed: int) -> Callable[[int], Sample]:
-        """Number (from 0) -> sample of the mixture, whole and as stored."""
-        stream = BatchStream([_unlabelled(source) for source in self.data], 1, [_PAGE], seed)
-        return lambda number: stream[number][0]
+    @model_validator(mode="after")
+    def _images_come_from_somewhere(self) -> Self:
+        if self.images and not self.data:
+            raise ValueError("'images' are asked for, but 'data' names no source of them")
+        return self
 
-
-def _unlabelled(source: SourceConfig) -> SourceConfig:
-    """Photos that nobody has annotated, as photos without words: their truth comes from the spotter."""
-    if not isinstance(source, ImagesSourceConfig):
-        return source
-    shared = {"weight": source.weight, "repeat": source.repeat, "augment": source.augment}
-    return PhotosSourceConfig(kind="auto", gt=None, images=source.images, **shared)  # type: ignore[arg-type]
+    def draw(self, seed: int) -> Sequence[Sample]:
+        """The images, whole and each but once."""
+        return Draws(self.data, self.images, seed) if self.images else ()
 
 
 class PagesConfig(_Draws):
@@ -86,12 +81,14 @@ class MeasureConfig(_Draws):
         runs: readings of each image at each scale; at least two, for the cross-run oracle.
         labels: "given" uses the annotations, "none" the spotter's own words at the largest scale.
         workers: processes that share the images, each with a spotter of its own.
+        max_minutes: read no further after this time and go on with what there is; None for no limit.
     """
 
     images: int = Field(default=300, ge=0)
     runs: int = Field(default=2, ge=2)
     labels: Literal["given", "none"] = "given"
     workers: int = Field(default=1, ge=1)
+    max_minutes: float | None = Field(default=None, gt=0)
 
     @model_validator(mode="after")
     def _labels_are_there(self) -> MeasureConfig:
@@ -127,6 +124,13 @@ class SelectorTrainingConfig(PartConfig):
     fit: FitConfig = FitConfig()
     seed: int = Field(default=0, ge=0)
 
+    def limited(self, minutes: float | None) -> Self:
+        """The same with at most so many minutes of reading; None changes nothing."""
+        if minutes is None:
+            return self
+        least = min(minutes, self.measured.max_minutes or minutes)
+        return self.model_copy(update={"measured": self.measured.model_copy(update={"max_minutes": least})})
+
     def network(self, reference: float) -> SelectorConfig:
         """The network's options for a spotter of that reference short side."""
         own = {name: getattr(self, name) for name in ("scales", "long_side", "width", "hidden")}
@@ -146,12 +150,15 @@ def make_selector(
     Measurements are kept under `out/measured`, so that a run that was stopped goes on where it was.
     `build` makes the spotters of further processes, where `measured.workers` asks for some.
     """
+    selector = fresh_selector(config, spotter.reference_short_side)  # what is wrong must show now
     measured = measure(spotter, config, out / "measured", say, build)
     kept = round(len(measured) * (1 - config.held_out))
     taught, judged = measured[:kept], measured[kept:]
-    if measured and not (taught and judged):
-        raise ConfigError("'measured.images' is too small to hold some out; give 10 or more")
-    selector = fresh_selector(config, spotter.reference_short_side)
+    if config.measured.images and not (taught and judged):
+        raise ConfigError(
+            f"{len(measured)} images are too few to hold some out; give 10 or more (and 'max_minutes' enough "
+            "for them)"
+        )
     examples = [*look_at_pages(config, say), *(Example.of_measurement(m, config.alarm) for m in taught)]
     if not examples:
         raise ConfigError("a selector learns from 'pages', from 'measured' images or from both; give some")
@@ -195,9 +202,7 @@ def look_at_pages(config: SelectorTrainingConfig, say: Say) -> list[Example]:
     """Examples of pages that no spotter reads: each whole, and some parts of it."""
     rng = np.random.default_rng(config.seed)
     examples = []
-    page = config.pages.open(config.seed + 1)
-    for number in range(config.pages.images):
-        sample = page(number)
+    for number, sample in enumerate(config.pages.draw(config.seed + 1)):
         views = [sample, *(zoomed(sample, rng) for _ in range(config.pages.zooms))]
         examples += [Example.of_sample(view, len(config.scales), config.long_side) for view in views]
         if (number + 1) % 200 == 0:

@@ -51,7 +51,7 @@ def study(
         files = dict(list(files.items())[: settings.limit])
         say(f"{name}: {len(files)} images, {sum(len(s.readers) for s in systems)} readings each")
         record = out / "readings" / f"{name}.jsonl"
-        records = read_set(files, systems, record, settings_of(config, name), track)
+        records = read_set(files, systems, record, settings_of(config, name, systems), track)
         lexicons = {key: Lexicons.read(Path(path)) for key, path in settings.lexicons.items()}
         scorer = table.SetScorer(truth, lexicons, Protocol.parse({"iou": config.iou}, "study"))
         found += table.rows(name, records, scorer, config)

@@ -14,7 +14,9 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import nn
 
+from dld_core.digest import digest_of
 from dld_core.errors import ConfigError, DataError
 from dld_core.evaluation.fixed import Base, FixedScale
 from dld_core.evaluation.words import ImageWords
@@ -124,6 +126,12 @@ class System:
                 f"'scales' lacks {sorted(missing)}"
             )
 
+    def digests(self) -> list[str | None]:
+        """Names for the weights of spotter and selector; None where there are none."""
+        chooser = self.chooser
+        parts = (self.spotter, None if chooser is None else chooser.selector)
+        return [digest_of(part.state_dict()) if isinstance(part, nn.Module) else None for part in parts]
+
     def choose(self, image: NDArray[np.uint8]) -> Choosing | None:
         """What the selector says, if there is one."""
         if self.chooser is None:
@@ -203,7 +211,11 @@ def _known(record: Path, settings: str) -> Iterator[ImageRecord]:
         record.parent.mkdir(parents=True, exist_ok=True)
         record.write_text(settings + "\n", encoding="utf-8")
         return
-    first, *lines = record.read_text(encoding="utf-8").splitlines()
+    text = record.read_text(encoding="utf-8")
+    first, *lines = text.splitlines()
+    if lines and not text.endswith("\n"):  # the writer was stopped in the middle of a line
+        lines.pop()
+        record.write_text("".join(f"{line}\n" for line in (first, *lines)), encoding="utf-8")
     if first != settings:
         raise ConfigError(
             f"{record} holds readings under other settings; choose another folder with --out, or delete it"
@@ -217,14 +229,15 @@ def _known(record: Path, settings: str) -> Iterator[ImageRecord]:
             ) from None
 
 
-def settings_of(config: StudyConfig, name: str) -> str:
-    """What a record depends on, as one line: the set, the systems, threads and device."""
+def settings_of(config: StudyConfig, name: str, systems: Sequence[System]) -> str:
+    """What a record depends on, as one line: the set, the systems with their weights, threads and device."""
     values = config.model_dump(mode="json")
     # Prices are weighed afterwards: changing them needs no new reading.
-    systems = {n: {k: v for k, v in s.items() if k != "gammas"} for n, s in values["systems"].items()}
+    parts = {n: {k: v for k, v in s.items() if k != "gammas"} for n, s in values["systems"].items()}
     kept = {
         "set": values["sets"][name],
-        "systems": systems,
+        "systems": parts,
+        "weights": {system.name: system.digests() for system in systems},
         "threads": config.threads,
         "device": config.device,
     }

@@ -30,8 +30,8 @@ class Sessions:
 
     def __init__(self, threads: int | None = None) -> None:
         self._threads = threads
-        self._made: dict[Path, tuple[tuple[int, ...], Any]] = {}
-        self._untouched: dict[Path, tuple[int, ...]] = {}
+        self._made: dict[Path, tuple[tuple[float, ...], Any]] = {}
+        self._untouched: dict[Path, tuple[float, ...]] = {}
         self._lock = threading.Lock()
 
     def __reduce__(self) -> tuple[type[Sessions], tuple[int | None]]:
@@ -58,9 +58,12 @@ class Sessions:
             return known[1]
 
 
-def _stamp(weights: Weights) -> tuple[int, ...]:
-    """Differs after every change in place (torch counts these), and after a move of the memory."""
-    return tuple(number for value in weights.values() for number in (value.data_ptr(), value._version))
+def _stamp(weights: Weights) -> tuple[float, ...]:
+    """Differs after a move of the memory and after a change in place: torch counts these, but for those of
+    fused optimisers, which show in the values.
+    """
+    places = (number for value in weights.values() for number in (value.data_ptr(), value._version))
+    return *places, *(value.detach().flatten()[0].item() for value in weights.values() if value.numel())
 
 
 def _with_weights(path: Path, weights: Weights) -> bytes:
