@@ -332,6 +332,8 @@ def test_what_cannot_be_exported_is_told(run: Run, exported: Exported, tmp_path:
     assert (code, "cannot be exported" in err) == (2, True)
     code, _, err = run("export", "--backend", "segmentation", "--calibrate", tmp_path, "--out", tmp_path)
     assert (code, "--int8" in err) == (2, True)
+    code, _, err = run("export", "--backend", "maskrcnn", "--weights", "student", "--out", tmp_path)
+    assert (code, "no student ships with maskrcnn" in err) == (2, True)
 
 
 # --- calibration ---------------------------------------------------------------------------------

@@ -343,20 +343,31 @@ def test_calibration_undoes_a_stretch_and_a_shift() -> None:
     rng = np.random.default_rng(0)
     losses = rng.normal(size=(400, 5))
     shift = np.array([0.5, 0.0, -0.1, 0.2, 0.4])
-    found = Calibration.fit((losses - losses.mean(1, keepdims=True)) * 0.5 + shift, losses)
+    found = Calibration.fit((losses - losses.mean(1, keepdims=True)) * 0.5 + shift, losses, np.ones(400))
     assert found.slope == pytest.approx(2, abs=0.02)
     np.testing.assert_allclose(found.offset - found.offset.mean(), -2 * (shift - shift.mean()), atol=0.02)
     # Scores that know nothing say afterwards what is right on average, for every image.
-    blind = Calibration.fit(rng.normal(size=(4000, 5)), rng.normal(size=(4000, 5)) + shift)
+    blind = Calibration.fit(rng.normal(size=(4000, 5)), rng.normal(size=(4000, 5)) + shift, np.ones(4000))
     assert blind.slope < 0.05
     np.testing.assert_allclose(blind.offset, shift - shift.mean(), atol=0.1)
+
+
+def test_pages_of_many_words_do_not_outweigh_all_others() -> None:
+    rng = np.random.default_rng(0)
+    words = np.where(np.arange(200) < 150, 2.0, 40.0)
+    true = np.outer(words, np.array([0.4, 0.2, 0.0])) + rng.normal(size=(200, 3)) * np.sqrt(words)[:, None]
+    given = true - np.array([0.3, 0.0, 0.0]) * (words < 10)[:, None]
+    few = Calibration.fit(given, true, words)(given)[:150] - true[:150]
+    even = Calibration.fit(given, true, np.zeros(200))(given)[:150] - true[:150]
+    bias = [float(np.ptp(np.asarray(off).mean(0))) for off in (few, even)]
+    assert bias[0] < 0.6 * bias[1]
 
 
 def test_a_calibration_is_judged_on_images_that_it_never_saw() -> None:
     images = random_pages(10, 900)
     scores = np.zeros((10, len(images[0].losses(0.25))))
     losses = np.stack([m.losses(0.25) for m in images])
-    found = cross_calibrated(scores, losses)
+    found = cross_calibrated(scores, losses, np.ones(10))
     right = losses.mean(0) - losses.mean()
     assert len(np.unique(found.round(6), axis=0)) > 1, "each fold has its own"
     assert float(np.corrcoef(found.mean(0), right)[0, 1]) > 0.95
@@ -367,7 +378,8 @@ def test_a_calibrated_selector_answers_with_calibrated_scores(tmp_path: Path) ->
     selector = DenseSelector(small()).eval()
     raw = predict(selector, images)
     calibrate(selector, images, 0.25)
-    wanted = Calibration.fit(raw, np.stack([m.losses(0.25) for m in images]))(raw)
+    words = np.array([m.cares.sum() for m in images], float)
+    wanted = Calibration.fit(raw, np.stack([m.losses(0.25) for m in images]), words)(raw)
     np.testing.assert_allclose(predict(selector, images), wanted, atol=1e-3)
     again = load_selector(save_selector(selector, tmp_path / "s.safetensors", half=False))
     np.testing.assert_allclose(predict(again, images), wanted, atol=1e-3)

@@ -25,6 +25,7 @@ from dld_core.registry import backends
 from dld_core.resolution import DenseSelector, load_selector
 from dld_core.resolution.joint import JointConfig, JointSelection
 from dld_core.resolution.run import SelectorRunConfig
+from dld_core.study import StudyConfig
 from dld_core.training import TrainConfig
 from dld_core.types import RecognitionTrace
 
@@ -214,6 +215,9 @@ def test_norms_per_scale_are_found_and_used_by_the_scale_that_is_read(tmp_path: 
 @pytest.mark.parametrize("path", sorted((Path(__file__).parents[1] / "docs" / "recipes").glob("*.yaml")))
 def test_every_recipe_is_valid(path: Path) -> None:
     values = read_yaml(path)
+    if "systems" in values:
+        assert all(system.backend in backends.names() for system in StudyConfig.load(path).systems.values())
+        return
     kind = (
         SelectorRunConfig if "data" not in values else DistillConfig if "teacher" in values else TrainConfig
     )

@@ -11,7 +11,7 @@ import typer
 def export(
     backend: Annotated[str, typer.Option(help="The spotter to export.")],
     out: Annotated[Path, typer.Option("--out", help="NAME.onnx, or a folder.", show_default=False)],
-    weights: Annotated[str, typer.Option(help="bundled, a file, a folder, or none.")] = "bundled",
+    weights: Annotated[str, typer.Option(help="bundled, student, a file, a folder, or none.")] = "bundled",
     preset: Annotated[str | None, typer.Option(help="The spotter's size, if it has several.")] = None,
     int8: Annotated[bool, typer.Option("--int8", help="Also write an int8 file.")] = False,
     calibrate: Annotated[
@@ -30,7 +30,13 @@ def export(
     if calibrate is not None and not int8:
         raise ConfigError("--calibrate is for --int8; give that too")
     options: dict[str, Any] = {} if preset is None else {"preset": preset}
-    spotter = backends.get(backend).create(weights=None if weights == "none" else weights, **options)
+    part = backends.get(backend)
+    given: str | Path | None = None if weights == "none" else weights
+    if weights == "student":
+        given = part.create(weights="bundled", **options).companion("student")
+        if given is None:
+            raise ConfigError(f"no student ships with {backend}; give its weights as a file")
+    spotter = part.create(weights=given, **options)
     if not isinstance(spotter, Exportable):
         raise ConfigError(f"{backend} with the weights {weights} cannot be exported; it has no `export`")
     pages = calibration_pages(calibrate, spotter.reference_short_side) if int8 else None

@@ -42,20 +42,25 @@ class Calibration:
         return stretched(scores, self.slope, self.offset)
 
     @classmethod
-    def fit(cls, scores: Floats, losses: Floats) -> Calibration:
+    def fit(cls, scores: Floats, losses: Floats, words: Floats) -> Calibration:
         """By least squares on the differences between scales.
 
         Args:
             scores: [B, K] as the network gives them.
             losses: [B, K] words lost.
+            words: [B] that each image holds. What is lost scatters by the root of it, so images of many
+                words must not outweigh all others.
         """
         count, scales = scores.shape
         given, wanted = (values - values.mean(1, keepdims=True) for values in (scores, losses))
         design = np.concatenate([given.reshape(-1, 1), np.tile(np.eye(scales), (count, 1))], 1)
-        square = design.T @ design + _RIDGE * np.eye(scales + 1)
+        weights = 1 / (1 + words)
+        weighted = design * np.repeat(weights, scales)[:, None]
+        square = weighted.T @ design + _RIDGE * weights.mean() * np.eye(scales + 1)
         off = (wanted - given).reshape(-1)
-        slope = max(1 + float(np.linalg.solve(square, design.T @ off)[0]), 0.0)
-        return cls(slope, (wanted - slope * given).sum(0) / (count + _RIDGE))
+        slope = max(1 + float(np.linalg.solve(square, weighted.T @ off)[0]), 0.0)
+        rest = (weights[:, None] * (wanted - slope * given)).sum(0)
+        return cls(slope, rest / (weights.sum() + _RIDGE * weights.mean()))
 
 
 def stretched(scores: Scores, slope: Scores | float, offset: Scores) -> Scores:
@@ -64,11 +69,11 @@ def stretched(scores: Scores, slope: Scores | float, offset: Scores) -> Scores:
     return middle + slope * (scores - middle) + offset
 
 
-def cross_calibrated(scores: Floats, losses: Floats) -> Floats:
-    """Scores [B, K], those of each image calibrated on the losses [B, K] of the others: no luck is in it."""
+def cross_calibrated(scores: Floats, losses: Floats, words: Floats) -> Floats:
+    """Scores [B, K], those of each image calibrated on the others (see `Calibration.fit`), without luck."""
     found = np.empty_like(scores)
     fold = np.random.default_rng(0).permutation(len(scores)) % _FOLDS
     for number in range(_FOLDS):
         own = fold == number
-        found[own] = Calibration.fit(scores[~own], losses[~own])(scores[own])
+        found[own] = Calibration.fit(scores[~own], losses[~own], words[~own])(scores[own])
     return found

@@ -29,6 +29,6 @@ class SelectorConfig(PartConfig):
     @field_validator("scales")
     @classmethod
     def _rising(cls, scales: tuple[float, ...]) -> tuple[float, ...]:
-        if not scales or any(not 0 < s <= 1 for s in scales) or list(scales) != sorted(set(scales)):
-            raise ValueError("scales must be distinct numbers above 0 and up to 1, rising")
+        if not scales or any(not 0 < s <= 1.5 for s in scales) or list(scales) != sorted(set(scales)):
+            raise ValueError("scales must be distinct numbers above 0 and up to 1.5, rising")
         return scales

@@ -13,7 +13,7 @@ from pydantic import Field
 
 from dld_core.config import PartConfig
 
-DEFAULT_GAMMA = 0.3
+DEFAULT_GAMMA = 0.2
 
 
 class Policy(PartConfig):

@@ -218,9 +218,10 @@ def calibrate(selector: DenseSelector, measured: Sequence[Measurement], alarm: f
     """
     selector.calibrate()
     raw, losses = predict(selector, measured), stack_losses(measured, alarm)
-    found = Calibration.fit(raw, losses)
+    words = np.array([m.cares.sum() for m in measured], np.float64)
+    found = Calibration.fit(raw, losses, words)
     selector.calibrate(found.slope, found.offset.tolist())
-    scores = cross_calibrated(raw, losses)
+    scores = cross_calibrated(raw, losses, words)
     table = Table.of(measured, slice(1, None))
     return {
         "images": len(measured),
