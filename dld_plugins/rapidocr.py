@@ -30,6 +30,12 @@ from dld_plugins.onnx_cost import AreaCost, flops
 _EXTRA = "rapidocr"
 _NEVER = 2**30  # pixels: longer than any image, so that the detector's own limit never acts
 _STRIDE = 32
+_AS_GIVEN = {
+    "Global.use_preprocess_img": False,
+    "Global.use_vertical_padding": False,
+    "Det.limit_type": "max",
+    "Det.limit_side_len": _NEVER,
+}
 _READER_INPUT = (1, 3, 48, 320)  # the engine pads every line to this width, or to its longest line
 _TURNER_INPUT = (1, 3, 48, 192)
 
@@ -44,6 +50,8 @@ class RapidOCRConfig(PartConfig):
         box_threshold: the mean probability from which a region counts as text.
         unclip_ratio: how far regions grow beyond what was detected.
         turn: whether lines that stand on their head are found and turned.
+        own_resizing: let the engine resize as it does by default, to compare with: short sides of at least
+            736 and long ones of at most 2,000 pixels, whatever was asked for. Its cost is not declared.
         reference_short_side: the short side in pixels that "full" stands for; the engine's own is 736.
     """
 
@@ -53,6 +61,7 @@ class RapidOCRConfig(PartConfig):
     box_threshold: float = Field(0.5, ge=0, le=1)
     unclip_ratio: float = Field(1.6, gt=0)
     turn: bool = True
+    own_resizing: bool = False
     reference_short_side: int = Field(736, ge=_STRIDE)
 
 
@@ -149,12 +158,14 @@ class RapidOCRSpotter(Spotter):
         found = self._engine(np.ascontiguousarray(pixels[:, :, ::-1]))  # arrays are BGR to RapidOCR
         return list(words_of(found, pixels.shape[1], pixels.shape[0], self._readable))
 
-    def flops(self, height: int, width: int, words: int = 0) -> float:
+    def flops(self, height: int, width: int, words: int = 0) -> float | None:
         """FLOPs of the ONNX graphs: the detector, and for each word the recogniser at its usual width.
 
         The engine reads lines, so a line of several words costs less than this, one longer than 320 pixels
         at a height of 48 more.
         """
+        if self.config.own_resizing:
+            return None
         sides = (max(1, round(side / _STRIDE)) * _STRIDE for side in (height, width))
         return float(self._detector_cost.at(*sides) + words * self._word_cost)
 
@@ -176,10 +187,6 @@ def _build(config: RapidOCRConfig, files: ModelFiles, device: str) -> Any:
         "Global.use_cls": config.turn,
         "Global.text_score": config.min_score,
         "Global.return_word_box": True,
-        "Global.use_preprocess_img": False,
-        "Global.use_vertical_padding": False,
-        "Det.limit_type": "max",
-        "Det.limit_side_len": _NEVER,
         "Det.thresh": config.pixel_threshold,
         "Det.box_thresh": config.box_threshold,
         "Det.unclip_ratio": config.unclip_ratio,
@@ -190,6 +197,8 @@ def _build(config: RapidOCRConfig, files: ModelFiles, device: str) -> Any:
         "EngineConfig.onnxruntime.use_cuda": device.startswith("cuda"),
         "EngineConfig.onnxruntime.cuda_ep_cfg.device_id": int(device.partition(":")[2] or 0),
     }
+    if not config.own_resizing:
+        params |= _AS_GIVEN
     try:
         made = engine.require("rapidocr", _EXTRA).RapidOCR(params=params)
         made(np.full((64, 64, 3), 255, np.uint8))  # loads the detector now, so that a bad file is told now

@@ -67,6 +67,12 @@ def test_nothing_is_left_to_the_engine_that_changes_the_size(folder: Path) -> No
     assert params["Det.limit_type"] == "max"
     assert params["Det.limit_side_len"] > 10**6
     assert params["EngineConfig.onnxruntime.intra_op_num_threads"] == 3
+    stock = RapidOCRSpotter.create(weights=folder, own_resizing=True)
+    assert (
+        not {"Global.use_preprocess_img", "Det.limit_type", "Det.limit_side_len"}
+        & stock._engine.params.keys()
+    )
+    assert stock.flops(64, 64) is None
 
 
 def test_models_are_given_by_path_so_that_nothing_is_downloaded(folder: Path) -> None:

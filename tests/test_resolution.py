@@ -532,7 +532,7 @@ def test_the_bundled_start_knows_where_words_are() -> None:
         with torch.no_grad():
             counts.append(float(selector.maps(pixels, torch.tensor([image.shape[:2]])).density.sum()))
     assert abs(counts[0] - len(text.texts)) < 0.5 * len(text.texts)
-    assert counts[1] < 1
+    assert counts[1] < counts[0] / 3
 
 
 # ---------------------------------------------------------------- files

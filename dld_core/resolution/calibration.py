@@ -52,6 +52,8 @@ class Calibration:
                 words must not outweigh all others.
         """
         count, scales = scores.shape
+        if not count:
+            return cls(1.0, np.zeros(scales))
         given, wanted = (values - values.mean(1, keepdims=True) for values in (scores, losses))
         design = np.concatenate([given.reshape(-1, 1), np.tile(np.eye(scales), (count, 1))], 1)
         weights = 1 / (1 + words)
