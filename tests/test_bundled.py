@@ -8,10 +8,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from dld_core import DLDWrapper
+from dld_core.resolution import load_selector
 from dld_core.types import Page
+from dld_plugins.rapidocr import RapidOCRConfig
 
 ROOT = Path(__file__).resolve().parents[1]
 STREET = ROOT / "docs" / "images" / "street.jpg"
@@ -78,10 +81,25 @@ def test_saved_and_loaded_it_reads_the_same(dld: DLDWrapper, page: Page, tmp_pat
 
 
 def test_weights_stay_small_and_have_a_card() -> None:
-    weights = list((ROOT / "dld_backends").rglob("*.safetensors"))
-    assert weights
+    parts = ("dld_backends", "dld_core", "dld_plugins")
+    weights = [file for part in parts for file in (ROOT / part).rglob("*.safetensors")]
+    assert len(weights) >= 6
     assert sum(file.stat().st_size for file in weights) < 40e6
     assert all(file.with_suffix(".md").is_file() for file in weights)
+
+
+def test_selectors_that_ship_fit_their_spotters() -> None:
+    engine = load_selector(ROOT / "dld_plugins" / "weights" / "rapidocr_selector.safetensors")
+    assert engine.config.reference_short_side == RapidOCRConfig().reference_short_side
+    dld = DLDWrapper("segmentation")
+    assert (dld.scale, dld.selector is not None) == ("auto", True)
+    chosen, full = dld.spot(STREET), dld.spot(STREET, scale="full")
+    assert chosen.scale < full.scale == 1.0
+    assert chosen.gflops is not None
+    assert full.gflops is not None
+    assert chosen.gflops < 0.7 * full.gflops
+    taught, teacher = dld.spotter.state_dict(), dld.teacher.state_dict()  # type: ignore[attr-defined]
+    assert any(not torch.equal(taught[name], teacher[name]) for name in teacher)
 
 
 def test_the_lighter_spotter_reads_the_picture_for_a_third_of_the_cost(page: Page) -> None:
