@@ -215,6 +215,10 @@ def test_resumed_run_equals_an_uninterrupted_one(runs: Runs, changes: dict[str, 
     assert equal(runs.state("straight"), runs.state("parts"))
     with pytest.raises(TrainingError, match="scales was"):
         runs.distill("parts", resume=True, **{**changes, "scales": [0.3, 1.0]})
+    other = {**changes, "selector": {"fit": {"steps": 3}}}
+    assert runs.distill("parts", resume=True, student=fresh(7), **other).step == 4, (
+        "made when the run is over"
+    )
 
 
 def test_loss_weights_and_wrong_names(runs: Runs) -> None:

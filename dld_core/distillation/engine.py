@@ -144,7 +144,8 @@ def build_teacher(config: DistillConfig) -> TrainableSpotter:
     if not isinstance(spotter, TrainableSpotter):
         raise TrainingError(
             f"the backend '{name}' only predicts and shows no traces, so it cannot teach; choose one that "
-            "`dld backends` lists as trainable, or label photos with it and train on those"
+            "`dld backends` lists as trainable, or leave out 'data' and give 'selector' alone, which such a "
+            "backend can have"
         )
     return spotter
 

@@ -10,8 +10,10 @@ from pathlib import Path
 from dld_core.data import readings
 from dld_core.data.sources import ImagesSourceConfig, SourceConfig
 from dld_core.digest import digest_of
+from dld_core.errors import ConfigError
 from dld_core.imaging import list_images
 from dld_core.interfaces import TrainableSpotter
+from dld_core.request import MAX_SCALE
 from dld_core.wrapper import DLDWrapper
 
 _TELL_EVERY = 10.0  # seconds
@@ -38,6 +40,12 @@ def label_sources(
     """
     if not any(isinstance(source, ImagesSourceConfig) for source in sources):
         return list(sources)
+    if reference > MAX_SCALE * teacher.reference_short_side:
+        raise ConfigError(
+            f"'reference: {reference}' is more than {MAX_SCALE} times the teacher's own "
+            f"{teacher.reference_short_side}, at which it cannot read pictures without labels; give at most "
+            f"{int(MAX_SCALE * teacher.reference_short_side)}"
+        )
     own = folder / _fingerprint(teacher, reference)
     found = []
     for source in sources:

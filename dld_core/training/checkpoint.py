@@ -56,7 +56,9 @@ def dump_config(config: TrainConfig) -> str:
 def check_config(path: Path, stored: str, config: TrainConfig) -> None:
     """Raises TrainingError when a setting differs that decides what is learnt."""
     old, new = json.loads(stored), json.loads(dump_config(config))
-    changed = sorted(k for k in old.keys() | new.keys() if k not in MAY_CHANGE and old.get(k) != new.get(k))
+    # A selector that does not learn in the loop is made when the run is over.
+    free = MAY_CHANGE if new.get("joint") else MAY_CHANGE | {"selector"}
+    changed = sorted(k for k in old.keys() | new.keys() if k not in free and old.get(k) != new.get(k))
     if changed:
         details = "; ".join(f"{k} was {json.dumps(old.get(k))}, is {json.dumps(new.get(k))}" for k in changed)
         raise TrainingError(
