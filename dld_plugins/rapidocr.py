@@ -21,8 +21,7 @@ from torch import Tensor
 
 from dld_core.config import PartConfig
 from dld_core.errors import MissingExtraError, WeightsError
-from dld_core.interfaces import Companion, Spotter
-from dld_core.parts import companion_file
+from dld_core.interfaces import Spotter
 from dld_core.types import Word
 from dld_plugins import engine
 from dld_plugins.onnx_cost import AreaCost, flops
@@ -144,10 +143,6 @@ class RapidOCRSpotter(Spotter):
             raise MissingExtraError(lacking)
         folder = _wheel_folder() if weights in (None, "bundled") else Path(str(weights))
         return cls(config, ModelFiles.find(folder), device)
-
-    def companion(self, part: Companion) -> Path | None:
-        """The selector for the models inside the wheel."""
-        return companion_file(Path(__file__).parent / "weights", "rapidocr", part)
 
     def predict(self, images: Sequence[Tensor]) -> list[list[Word]]:
         """Read image by image, each at the size that it has."""

@@ -12,9 +12,7 @@ import torch
 from PIL import Image
 
 from dld_core import DLDWrapper
-from dld_core.resolution import load_selector
 from dld_core.types import Page
-from dld_plugins.rapidocr import RapidOCRConfig
 
 ROOT = Path(__file__).resolve().parents[1]
 STREET = ROOT / "docs" / "images" / "street.jpg"
@@ -83,14 +81,12 @@ def test_saved_and_loaded_it_reads_the_same(dld: DLDWrapper, page: Page, tmp_pat
 def test_weights_stay_small_and_have_a_card() -> None:
     parts = ("dld_backends", "dld_core", "dld_plugins")
     weights = [file for part in parts for file in (ROOT / part).rglob("*.safetensors")]
-    assert len(weights) >= 6
+    assert len(weights) >= 5
     assert sum(file.stat().st_size for file in weights) < 40e6
     assert all(file.with_suffix(".md").is_file() for file in weights)
 
 
-def test_selectors_that_ship_fit_their_spotters() -> None:
-    engine = load_selector(ROOT / "dld_plugins" / "weights" / "rapidocr_selector.safetensors")
-    assert engine.config.reference_short_side == RapidOCRConfig().reference_short_side
+def test_a_student_and_its_selector_are_the_default() -> None:
     dld = DLDWrapper("segmentation")
     assert (dld.scale, dld.selector is not None) == ("auto", True)
     chosen, full = dld.spot(STREET), dld.spot(STREET, scale="full")
