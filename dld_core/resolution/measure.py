@@ -154,8 +154,7 @@ class _Reading:
 def _read(
     reader: FixedScale, image: NDArray[np.uint8], truth: ImageWords, cut: NDArray[np.int64]
 ) -> _Reading:
-    top, left, bottom, right = cut.tolist()
-    part = np.ascontiguousarray(image[top : image.shape[0] - bottom, left : image.shape[1] - right])
+    part, (left, top) = without_borders(image, cut)
     start = time.perf_counter()
     words = reader.read(part)
     taken = (time.perf_counter() - start) * 1e3
@@ -173,6 +172,15 @@ def border_cuts(name: str, runs: int, height: int, width: int) -> NDArray[np.int
     cuts = np.random.default_rng(seed).uniform(0, most, (runs, 4)).astype(np.int64)
     cuts[0] = 0
     return cuts
+
+
+def without_borders(
+    image: NDArray[np.uint8], cut: NDArray[np.int64]
+) -> tuple[NDArray[np.uint8], tuple[int, int]]:
+    """What is left of an image, and where (x, y) its first pixel lay; `cut` is a row of `border_cuts`."""
+    top, left, bottom, right = cut.tolist()
+    part = image[top : image.shape[0] - bottom, left : image.shape[1] - right]
+    return np.ascontiguousarray(part), (left, top)
 
 
 def stack_losses(measurements: Sequence[Measurement], alarm: float, runs: slice = slice(None)) -> Floats:

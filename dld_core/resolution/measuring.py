@@ -66,7 +66,7 @@ def measure(
         _share(build, job, say)
     for _ in job.run(spotter, warn=True):
         job.tell(say)
-    found = [Measurement.load(path) for path in job.paths() if path.exists()]
+    found = job.load()
     for row in describe(found, config.scales, config.alarm) if found else ():
         say("scale {scale}: {words_lost:.2f} words lost per image at {cost:.2f} of the cost".format(**row))
     return found
@@ -111,13 +111,18 @@ class _Job:
         """In order."""
         return self.config.measured.draw(self.config.seed)
 
-    def paths(self) -> list[Path]:
-        """Of all images, read or not."""
-        return [self.folder / f"{number:06d}.npz" for number in range(len(self.images))]
+    def path(self, number: int) -> Path:
+        """Where the measurement of an image goes."""
+        return self.folder / f"{number:06d}.npz"
 
     def missing(self) -> list[int]:
         """Numbers of the images that were not read yet."""
-        return [number for number, path in enumerate(self.paths()) if not path.exists()]
+        return [number for number in range(len(self.images)) if not self.path(number).exists()]
+
+    def load(self) -> list[Measurement]:
+        """What there is, in order."""
+        paths = map(self.path, range(len(self.images)))
+        return [Measurement.load(path) for path in paths if path.exists()]
 
     def run(self, spotter: Spotter, share: int = 0, shares: int = 1, warn: bool = False) -> Iterator[int]:
         """Measure what is missing of a share of the images; the number of each, once it is there."""
@@ -135,7 +140,7 @@ class _Job:
                     print(f"warning: {error}; it is left out", file=sys.stderr)
                 continue
             truth = ImageWords.from_sample(sample) if measured.labels == "given" else None
-            measurer(sample.name, sample.image, truth).save(self.paths()[number])
+            measurer(sample.name, sample.image, truth).save(self.path(number))
             yield number
 
     def tell(self, say: Say) -> None:

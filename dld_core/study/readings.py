@@ -23,7 +23,7 @@ from dld_core.evaluation.words import ImageWords
 from dld_core.imaging import open_image
 from dld_core.interfaces import Spotter
 from dld_core.resolution import Policy, ScaleChooser
-from dld_core.resolution.measure import border_cuts
+from dld_core.resolution.measure import border_cuts, without_borders
 from dld_core.study.config import StudyConfig, SystemConfig
 
 Track = Callable[[Iterable[Any]], Iterable[Any]]
@@ -160,14 +160,13 @@ def read_image(name: str, path: Path, systems: Sequence[System], first: int, war
         index = (step + first) % len(jobs)
         done[index] = _read(*jobs[index], image)
     choices = [choice for system in systems if (choice := system.choose(image)) is not None]
-    top, left, bottom, right = border_cuts(name, 2, image.shape[0], image.shape[1])[1].tolist()
-    part = np.ascontiguousarray(image[top : image.shape[0] - bottom, left : image.shape[1] - right])
-    again = [
-        _read(system, reader, part, (left, top))
-        for system, reader in jobs
-        if system.oracle and reader.base == "reference"
-    ]
-    return ImageRecord(name, [done[i] for i in range(len(jobs))] + again, choices)
+    readings = [done[i] for i in range(len(jobs))]
+    again = [job for job in jobs if job[0].oracle and job[1].base == "reference"]
+    if again:
+        cut = border_cuts(name, 2, image.shape[0], image.shape[1])[1]
+        part, corner = without_borders(image, cut)
+        readings += [_read(*job, part, corner) for job in again]
+    return ImageRecord(name, readings, choices)
 
 
 def _read(

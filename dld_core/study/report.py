@@ -17,6 +17,7 @@ _KINDS = {
     "chosen": "chosen, gamma {at:g}",
     "oracle": "oracle, gamma {at:g}",
 }
+_FIXED = ("reference", "native")
 _STYLES = {"reference": "o-", "native": "o--", "chosen": "s-", "oracle": "^:"}
 
 
@@ -99,7 +100,7 @@ def _number(value: float | None, form: str) -> str:
 
 def _scales(row: Row) -> str:
     """The histogram of chosen scales."""
-    if row["kind"] in ("reference", "native"):
+    if row["kind"] in _FIXED:
         return ""
     return " ".join(f"{scale}:{count}" for scale, count in row["scales"].items())
 
@@ -133,6 +134,6 @@ def _line(axes: Any, rows: Sequence[Row], cost: str) -> None:
         return
     ordered = sorted(rows, key=lambda row: float(row[cost]))
     kind = rows[0]["kind"]
-    style = _STYLES[kind]
-    label = f"{rows[0]['system']}: {kind + ' scales' if kind in ('reference', 'native') else kind}"
-    axes.plot([r[cost] for r in ordered], [r["e2e_hmean"] for r in ordered], style, label=label, markersize=4)
+    label = f"{rows[0]['system']}: {kind + ' scales' if kind in _FIXED else kind}"
+    points = [r[cost] for r in ordered], [r["e2e_hmean"] for r in ordered]
+    axes.plot(*points, _STYLES[kind], label=label, markersize=4)

@@ -83,7 +83,7 @@ def rows(
                 row = scorer.row(names, [_chosen(r, system, gamma) for r in records])
                 found.append({"set": name, "system": system, "kind": "chosen", "at": gamma, **row})
         if settings.oracle:
-            found += _oracle(name, records, scorer, system, settings)
+            found += [{"set": name, **row} for row in _oracle(records, scorer, system, settings)]
     first = next(iter(config.systems))
     _with_relative_costs(found, first)
     add_worth(found, first)
@@ -91,21 +91,25 @@ def rows(
 
 
 def _oracle(
-    name: str, records: Sequence[ImageRecord], scorer: SetScorer, system: str, settings: SystemConfig
+    records: Sequence[ImageRecord], scorer: SetScorer, system: str, settings: SystemConfig
 ) -> list[dict[str, Any]]:
     """What choosing each image's scale by another run of it reaches, at every price."""
-    full = [_reading(r, system, "reference", max(settings.scales)) for r in records]
-    alarm = scorer.row([r.name for r in records], [(reading, None) for reading in full])["e2e_hmean"] / 2
+    names = [record.name for record in records]
+    full: Picked = [(_reading(record, system, "reference", max(settings.scales)), None) for record in records]
+    alarm = scorer.row(names, full)["e2e_hmean"] / 2
+    known = []
+    for record in records:
+        runs = [_reading(record, system, "reference", scale, cut=True) for scale in settings.scales]
+        losses = [words_lost(scorer.truth[record.name], run, alarm) for run in runs]
+        known.append((losses, relative_costs(runs)))
     found = []
     for gamma in settings.gammas:
         picked: Picked = []
-        for record in records:
-            runs = [_reading(record, system, "reference", s, cut=True) for s in settings.scales]
-            losses = [words_lost(scorer.truth[record.name], run, alarm) for run in runs]
-            index = Policy(gamma=gamma).choose(losses, relative_costs(runs))
-            picked.append((_reading(record, system, "reference", settings.scales[index]), None))
-        row = scorer.row([r.name for r in records], picked)
-        found.append({"set": name, "system": system, "kind": "oracle", "at": gamma, **row})
+        for record, (losses, costs) in zip(records, known, strict=True):
+            scale = settings.scales[Policy(gamma=gamma).choose(losses, costs)]
+            picked.append((_reading(record, system, "reference", scale), None))
+        row = scorer.row(names, picked)
+        found.append({"system": system, "kind": "oracle", "at": gamma, **row})
     return found
 
 
