@@ -166,7 +166,9 @@ class TrainableSpotter(Spotter, nn.Module):
         """What a teacher shows its student, without losses: the trace of `recognize`, and dense maps.
 
         Override it where the detector has maps of probabilities that mean the same at every resolution,
-        and let `forward_train` return those of the same names: detection can then be distilled too.
+        and let `forward_train` return those of the same names: detection can then be distilled too. A
+        detector of two stages shows its opinion of boxes instead, and gives one of `batch.shown_boxes` in
+        `forward_train`.
         """
         return TrainOutput({}, self.recognize(batch))
 

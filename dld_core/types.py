@@ -208,6 +208,8 @@ class Batch:
         texts: per image one string per polygon.
         ignore: per image a bool tensor [N].
         names: per image where it comes from.
+        shown_boxes: per image boxes [n, 4] (x0, y0, x1, y1) that a teacher has judged, in pixels of that
+            image tensor; a spotter that judges boxes gives its own opinion of them. None where nobody asks.
     """
 
     images: list[Tensor]
@@ -215,6 +217,7 @@ class Batch:
     texts: list[list[str]]
     ignore: list[Tensor]
     names: list[str] = field(default_factory=list)
+    shown_boxes: list[Tensor] | None = None
 
     def __len__(self) -> int:
         return len(self.images)
@@ -227,6 +230,7 @@ class Batch:
             texts=self.texts,
             ignore=[i.to(device) for i in self.ignore],  # type: ignore[call-overload]
             names=self.names,
+            shown_boxes=None if self.shown_boxes is None else [b.to(device) for b in self.shown_boxes],  # type: ignore[call-overload]
         )
 
     @staticmethod
@@ -281,6 +285,22 @@ class DenseMap:
 
 
 @dataclass(slots=True)
+class BoxOpinion:
+    """What a two-stage detector makes of some boxes: what its student may be compared by.
+
+    Attributes:
+        boxes: per image [n, 4] (x0, y0, x1, y1), pixels of the image.
+        logits: [N, C] of classes (a softmax gives their probabilities); class 0 is background.
+        deltas: [N, 4] corrections of the boxes, in units of the boxes, so that they mean the same at every
+            resolution.
+    """
+
+    boxes: list[Tensor]
+    logits: Tensor
+    deltas: Tensor
+
+
+@dataclass(slots=True)
 class TrainOutput:
     """Named scalar losses (summed by the caller, weights already applied) and the recognition trace.
 
@@ -288,11 +308,14 @@ class TrainOutput:
         losses: by name.
         trace: of the ground-truth regions.
         maps: of the detector, by name; empty where it has none that mean the same at every resolution.
+        opinion: of the batch's `shown_boxes`, or in a teacher's output of boxes of its own; None where the
+            detector judges no boxes.
     """
 
     losses: dict[str, Tensor]
     trace: RecognitionTrace
     maps: dict[str, DenseMap] = field(default_factory=dict)
+    opinion: BoxOpinion | None = None
 
 
 @dataclass(slots=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import csv
+import dataclasses
 import json
 import os
 import signal
@@ -19,6 +20,7 @@ from safetensors.torch import load_file
 from tiny_training import TinySpotter, write_photos
 from torch import Tensor, nn
 
+from dld_backends.maskrcnn import MaskRCNNConfig, MaskRCNNSpotter
 from dld_backends.segmentation import SegmentationSpotter
 from dld_backends.segmentation.config import SegmentationConfig
 from dld_core.cli import main
@@ -443,6 +445,48 @@ def test_segmentation_is_distilled_with_its_detector(runs: Runs) -> None:
     assert everything(teacher) == before
     row = runs.rows("run")[-1]
     assert all(float(row[f"kd_{name}"]) >= 0 for name in ("map_text", "logit", "sequence", "context"))
+
+
+SLIM = {"region_jitter": 0.0, "fpn_channels": 16, "box_features": 32, "mask_channels": (16,)}
+
+
+def maskrcnn() -> MaskRCNNSpotter:
+    torch.manual_seed(0)
+    return MaskRCNNSpotter(MaskRCNNConfig.parse(SLIM))
+
+
+def test_maskrcnn_judges_the_boxes_that_its_teacher_shows() -> None:
+    spotter = maskrcnn().eval()
+    given = samples.batch(spotter.charset)
+    with torch.no_grad():
+        shown = spotter.demonstrate(given)
+        assert shown.opinion is not None
+        assert all(0 < len(boxes) <= 64 for boxes in shown.opinion.boxes)
+        asked = dataclasses.replace(given, shown_boxes=shown.opinion.boxes)
+        told = spotter.train().forward_train(asked).opinion
+    assert told is not None
+    torch.testing.assert_close(told.logits, shown.opinion.logits)
+    torch.testing.assert_close(told.deltas, shown.opinion.deltas)
+    assert spotter.forward_train(given).opinion is None
+
+
+def test_maskrcnn_is_distilled_with_its_detector(runs: Runs) -> None:
+    teacher, before = maskrcnn(), everything(maskrcnn())
+    runs.distill(
+        *("run",),
+        backend="maskrcnn",
+        options=SLIM,
+        data=[{"kind": "synth", "page": {"page_size": [96, 128]}}],
+        reference=96,
+        sizes=[96],
+        steps=2,
+        scales=[0.5, 1.0],
+        student=maskrcnn(),
+        teacher=teacher,
+    )
+    assert everything(teacher) == before
+    row = runs.rows("run")[-1]
+    assert all(float(row[f"kd_{name}"]) >= 0 for name in ("class", "box", "sequence", "context"))
 
 
 def test_the_command_runs_resumes_and_prints_the_weights(

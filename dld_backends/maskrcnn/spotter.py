@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -24,7 +25,10 @@ from dld_backends.recognition.maps import ReadingMaps
 from dld_backends.recognition.spotter import ReadingSpotter
 from dld_backends.recognition.words import Points, read_words
 from dld_core.charset import Charset
-from dld_core.types import Batch, TrainOutput, Word
+from dld_core.text.words import readable_words
+from dld_core.types import Batch, BoxOpinion, TrainOutput, Word
+
+_SHOWN = 64  # proposals of an image that a teacher judges for its student
 
 
 class MaskRCNNSpotter(ReadingSpotter):
@@ -78,7 +82,27 @@ class MaskRCNNSpotter(ReadingSpotter):
         targets = [_detection_targets(p, i) for p, i in zip(batch.polygons, batch.ignore, strict=True)]
         losses = self._detection_losses(images, sizes, levels, targets)
         reading = self.read_regions(maps, batch)
-        return TrainOutput({**losses, **reading.losses}, reading.trace)
+        opinion = None if batch.shown_boxes is None else self._opinion(levels, batch.shown_boxes, sizes)
+        return TrainOutput({**losses, **reading.losses}, reading.trace, opinion=opinion)
+
+    def demonstrate(self, batch: Batch) -> TrainOutput:
+        """The trace of the true regions and what the box head makes of the likeliest proposals.
+
+        No maps: a word that shrinks changes its pyramid level and its anchor, so that objectness of equal
+        levels is about other words. Boxes are the same at every resolution.
+        """
+        images, sizes = self.stack(batch.images)
+        levels, maps = self.trunk(images)
+        proposals = [p[:_SHOWN].float() for p in self.rpn(ImageList(images, sizes), levels)[0]]
+        regions, texts = readable_words(batch, self.reader.charset, self.config.max_length)
+        trace = self.reader.trace(maps, regions, texts)
+        return TrainOutput({}, trace, opinion=self._opinion(levels, proposals, sizes))
+
+    def _opinion(
+        self, levels: OrderedDict[str, Tensor], boxes: list[Tensor], sizes: list[tuple[int, int]]
+    ) -> BoxOpinion:
+        logits, deltas = self.box_head(levels, boxes, sizes)
+        return BoxOpinion(boxes, logits, deltas[:, 4:])
 
     def _detection_losses(
         self, images: Tensor, sizes: list[tuple[int, int]], levels: Any, targets: list[dict[str, Any]]

@@ -34,7 +34,7 @@ class DistillConfig(TrainConfig):
         start: "teacher" gives the student the teacher's weights (those that fit); "random" leaves its own.
             `init`, where given, decides instead.
         distiller: name of the distiller (`dld backends` lists them), and `distiller_options` its options.
-        detection: weight of the distillation of the detector's maps, for spotters that have some.
+        detection: weight of the distillation of the detector: its maps, or its opinion of boxes.
         scales: the student's, as fractions of the teacher's resolution.
         scales_per_step: how many of them a step reads, the same for the whole batch.
         read_others: also read the other scales in every step, without learning from them (a joint

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
+from dld_core.distillation.boxes import opinions_apart, show_boxes
 from dld_core.distillation.config import DistillConfig
 from dld_core.distillation.maps import map_divergence
 from dld_core.distillation.norms import use_scale
@@ -28,7 +29,8 @@ class DistillTask(Task):
     """Student and teacher on the same crops; only the student (and a selection) is part of it.
 
     Losses by name: the student's own; `kd_TERM` for every term of the distiller; `kd_map_NAME` for every
-    dense map that both spotters show; those of the selection. With several scales a step has their mean.
+    dense map that both spotters show; `kd_class` and `kd_box` where both judge boxes; those of the selection.
+    With several scales a step has their mean.
 
     The student's trace comes from its `forward_train`, as the trunk should run once. Where a backend moves
     regions at random for that (`region_jitter`), teacher and student read slightly different regions: good
@@ -63,6 +65,8 @@ class DistillTask(Task):
         outputs = {}
         losses: dict[str, Tensor] = {}
         for scale, view in batch.views.items():
+            if self.detection and shown.opinion is not None:
+                view = show_boxes(view, shown.opinion, batch)
             with use_scale(scale):
                 output = outputs[scale] = super()._output(view)
             own = {**output.losses, **self._apart(shown, output, batch, view)}
@@ -81,6 +85,9 @@ class DistillTask(Task):
             for name in shown.maps.keys() & output.maps.keys():
                 apart = map_divergence(shown.maps[name], output.maps[name], *sizes)
                 losses[f"kd_map_{name}"] = self.detection * apart
+            if shown.opinion is not None and output.opinion is not None:
+                terms = opinions_apart(shown.opinion, output.opinion)
+                losses |= {f"kd_{name}": self.detection * term for name, term in terms.items()}
         return losses
 
     @torch.no_grad()

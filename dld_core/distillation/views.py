@@ -48,7 +48,7 @@ class PairedBatch(Batch):
     def of(cls, teacher: Batch, views: Mapping[float, Batch], others: Mapping[float, Batch]) -> Self:
         """From the views that there are."""
         own = (teacher.images, teacher.polygons, teacher.texts, teacher.ignore, teacher.names)
-        return cls(*own, dict(views), dict(others))
+        return cls(*own, views=dict(views), others=dict(others))
 
 
 @dataclass(frozen=True, slots=True)

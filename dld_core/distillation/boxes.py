@@ -1,0 +1,54 @@
+"""Distilling a two-stage detector: the teacher's boxes, seen by the student at its own resolution."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from dld_core.types import Batch, BoxOpinion
+
+_BETA = 1 / 9  # where the smooth L1 distance turns straight, as in torchvision's box losses
+
+
+def show_boxes(view: Batch, shown: BoxOpinion, larger: Batch) -> Batch:
+    """The student's view with the boxes that the teacher judged in its own, larger one."""
+    pairs = zip(shown.boxes, larger.images, view.images, strict=True)
+    return replace(view, shown_boxes=[boxes * _factor(boxes, one, other) for boxes, one, other in pairs])
+
+
+def _factor(like: Tensor, one: Tensor, other: Tensor) -> Tensor:
+    x, y = other.shape[2] / one.shape[2], other.shape[1] / one.shape[1]
+    return like.new_tensor([x, y, x, y])
+
+
+def class_divergence(teacher: BoxOpinion, student: BoxOpinion) -> Tensor:
+    """KL(teacher || student) of the classes, half of it over what is text and half over the rest.
+
+    Most boxes are background; without the halves they would be nearly all of the mean.
+    """
+    wanted = teacher.logits.detach().float().log_softmax(-1)
+    given = student.logits.float().log_softmax(-1)
+    divergence = F.kl_div(given, wanted, reduction="none", log_target=True).sum(-1)
+    background = wanted[:, 0].exp()
+    return torch.stack([_mean(divergence, share) for share in (background, 1 - background)]).mean()
+
+
+def box_distance(teacher: BoxOpinion, student: BoxOpinion) -> Tensor:
+    """Smooth L1 distance of the corrections, summed over the four, over the boxes that are text."""
+    apart = F.smooth_l1_loss(
+        student.deltas.float(), teacher.deltas.detach().float(), beta=_BETA, reduction="none"
+    )
+    return _mean(apart.sum(-1), 1 - teacher.logits.detach().float().softmax(-1)[:, 0])
+
+
+def _mean(values: Tensor, weights: Tensor) -> Tensor:
+    """Weighted mean; where the weights hardly add up to one row, less than that."""
+    return (values * weights).sum() / weights.sum().clamp(min=1)
+
+
+def opinions_apart(teacher: BoxOpinion, student: BoxOpinion) -> dict[str, Tensor]:
+    """Both terms by name."""
+    return {"class": class_divergence(teacher, student), "box": box_distance(teacher, student)}
