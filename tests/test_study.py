@@ -104,6 +104,23 @@ def test_the_oracle_knows_from_another_run_what_can_be_read(sets: dict[str, Any]
     assert all("of_oracle" in r for r in chosen)
 
 
+def test_further_selectors_choose_among_the_same_readings(sets: dict[str, Any], tmp_path: Path) -> None:
+    torch.manual_seed(1)
+    save_selector(DenseSelector(small()), tmp_path / "other.safetensors")
+    files = {"same": str(tmp_path / "selector.safetensors"), "other": str(tmp_path / "other.safetensors")}
+    alone = study(config(sets, tmp_path), tmp_path / "alone")
+    CountingBars.count = 0
+    rows = study(config(sets, tmp_path, selectors=files), tmp_path / "out")
+    readings = (len(HEIGHTS) + 1) * (len(SCALES) + 1)  # the first image is read twice, to warm up
+    assert CountingBars.count == readings
+    chosen = {(r["selector"], r["at"]): r for r in rows if r["kind"] == "chosen"}
+    assert list(chosen) == [(name, gamma) for name in ("", "same", "other") for gamma in (0.1, 2.0)]
+    for row in (r for r in alone if r["kind"] == "chosen"):
+        for name in ("", "same"):
+            assert chosen[name, row["at"]]["gflops"] == pytest.approx(row["gflops"])
+    assert "other: chosen, gamma 2" in (tmp_path / "out" / "study.md").read_text()
+
+
 def test_a_choice_is_compared_with_fixed_scales_of_equal_cost() -> None:
     def row(system: str, kind: str, hmean: float, cost: float | None, latency: float = 9.0) -> dict[str, Any]:
         values = {"system": system, "kind": kind, "e2e_hmean": hmean}

@@ -26,6 +26,7 @@ VERBS: dict[str, str] = {
     "train": "dld_core.cli.train:train",
     "distill": "dld_core.cli.distill:distill",
     "study": "dld_core.cli.study:study",
+    "ablate": "dld_core.cli.ablate:ablate",
     "bench": "dld_core.cli.bench:bench",
     "export": "dld_core.cli.export:export",
     "data": "dld_core.cli.data:app",

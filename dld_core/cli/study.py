@@ -20,7 +20,7 @@ def study(
     from dld_core.study import StudyConfig
     from dld_core.study import study as run
 
-    rows = run(StudyConfig.load(config), out, _progress, lambda text: typer.echo(f"dld: {text}", err=True))
+    rows = run(StudyConfig.load(config), out, reading, lambda text: typer.echo(f"dld: {text}", err=True))
     if json:
         import json as format_
 
@@ -29,7 +29,8 @@ def study(
     typer.echo((out / "study.md").read_text(encoding="utf-8"))
 
 
-def _progress(items: Iterable[Any]) -> Iterable[Any]:
+def reading(items: Iterable[Any]) -> Iterable[Any]:
+    """A progress bar over images."""
     from rich.console import Console
     from rich.progress import track
 

@@ -13,7 +13,7 @@ import multiprocessing
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,6 +25,7 @@ from dld_core.errors import DataError, ImageError
 from dld_core.evaluation.words import ImageWords
 from dld_core.interfaces import Spotter
 from dld_core.resolution.measure import Measurement, Measurer, describe
+from dld_core.resolution.thumbnail import thumbnail, thumbnail_size
 from dld_core.types import Sample
 
 if TYPE_CHECKING:
@@ -82,7 +83,7 @@ def fingerprint(spotter: Spotter, config: SelectorTrainingConfig) -> str:
         ],
         "weights": digest_of(spotter.state_dict()) if isinstance(spotter, nn.Module) else None,
         "data": [source.model_dump(mode="json") for source in measured.data],
-        "how": [config.scales, config.long_side, config.seed, measured.runs, measured.labels],
+        "how": [config.scales, config.seed, measured.runs, measured.labels],
     }
     return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:12]
 
@@ -120,9 +121,18 @@ class _Job:
         return [number for number in range(len(self.images)) if not self.path(number).exists()]
 
     def load(self) -> list[Measurement]:
-        """What there is, in order."""
-        paths = map(self.path, range(len(self.images)))
-        return [Measurement.load(path) for path in paths if path.exists()]
+        """What there is, in order, with thumbnails of the size that is asked for."""
+        found = {
+            number: Measurement.load(self.path(number))
+            for number in range(len(self.images))
+            if self.path(number).exists()
+        }
+        for number, known in found.items():
+            height, width = known.size.tolist()
+            if known.thumbnail.shape[:2] != thumbnail_size(height, width, self.config.long_side):
+                seen = thumbnail(self.images[number].image, self.config.long_side)
+                found[number] = replace(known, thumbnail=seen)
+        return list(found.values())
 
     def run(self, spotter: Spotter, share: int = 0, shares: int = 1, warn: bool = False) -> Iterator[int]:
         """Measure what is missing of a share of the images; the number of each, once it is there."""

@@ -36,6 +36,7 @@ def run_selector(
     out: Path,
     say: Callable[[str], None] = lambda _: None,
     max_minutes: float | None = None,
+    measured_in: Path | None = None,
 ) -> Path:
     """Make the selector of a spotter; the path of its file. See `make_selector`.
 
@@ -53,4 +54,5 @@ def run_selector(
         torch.set_num_threads(config.threads)
     with DLDWrapper(config.backend, config.weights, config.device, selector=None, **config.options) as dld:
         build = another(config.backend, config.weights, config.device, **config.options)
-        return make_selector(dld.spotter, config.selector.limited(max_minutes), out, say, build)
+        settings = config.selector.limited(max_minutes)
+        return make_selector(dld.spotter, settings, out, say, build, measured_in)

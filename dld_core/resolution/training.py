@@ -31,6 +31,7 @@ from dld_core.types import Sample
 PAGES = Path(__file__).parent / "weights" / "pages.safetensors"
 """A selector that knows where words are and how high, and of no spotter what it reads."""
 NETWORK_SIZES = ("long_side", "width", "hidden")
+_RECORD = "selector.json"
 GAMMAS = tuple(float(g) for g in np.geomspace(0.01, 30, 60))
 
 
@@ -143,15 +144,17 @@ def make_selector(
     out: Path,
     say: Say = lambda _: None,
     build: Build | None = None,
+    measured_in: Path | None = None,
 ) -> Path:
     """Write `selector.safetensors` and `selector.json` (what it reaches on held-out images) into `out`.
 
     Without measured images it learns where words are and how high, for others to start from (`init`).
-    Measurements are kept under `out/measured`, so that a run that was stopped goes on where it was.
-    `build` makes the spotters of further processes, where `measured.workers` asks for some.
+    Measurements are kept under `out/measured`, or `measured_in`, which runs can share: one that was stopped
+    goes on where it was. `build` makes the spotters of further processes, where `measured.workers` asks for
+    some.
     """
     selector = fresh_selector(config, spotter.reference_short_side)  # what is wrong must show now
-    measured = measure(spotter, config, out / "measured", say, build)
+    measured = measure(spotter, config, measured_in or out / "measured", say, build)
     kept = round(len(measured) * (1 - config.held_out))
     taught, judged = measured[:kept], measured[kept:]
     if config.measured.images and not (taught and judged):
@@ -166,11 +169,23 @@ def make_selector(
     fit(selector, examples, config.fit, lambda step, losses: _tell(say, step, config.fit.steps, losses))
     report = calibrate(selector, judged, config.alarm) if judged else {}
     path = save_selector(selector, out / SELECTOR_FILE)
-    record = {"settings": config.model_dump(mode="json", serialize_as_any=True)}
-    record |= report
-    (out / "selector.json").write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
-    say(f"selector in {path}; what it reaches in {out / 'selector.json'}")
+    record = {"settings": _settings(config), **report}
+    (out / _RECORD).write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+    say(f"selector in {path}; what it reaches in {out / _RECORD}")
     return path
+
+
+def is_made(config: SelectorTrainingConfig, out: Path) -> bool:
+    """Whether `make_selector` has ended in this folder, under these settings."""
+    try:
+        record = json.loads((out / _RECORD).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return bool(record.get("settings") == _settings(config)) and (out / SELECTOR_FILE).is_file()
+
+
+def _settings(config: SelectorTrainingConfig) -> Any:
+    return json.loads(json.dumps(config.model_dump(mode="json", serialize_as_any=True)))
 
 
 def fresh_selector(config: SelectorTrainingConfig, reference: float) -> DenseSelector:

@@ -40,7 +40,8 @@ class SystemConfig(PartConfig):
         native_scales: fractions of the image's own size ("vanilla multi-scale"); never enlarged, so that
             no saving comes from undoing an enlargement.
         selector: "bundled", a file, or None: nothing is chosen.
-        gammas: prices at which the selector chooses (see `Policy`).
+        selectors: name -> file: further selectors, to compare.
+        gammas: prices at which the selectors choose (see `Policy`).
         oracle: read every image once more at each reference scale, with its borders cut a little, and add
             what an oracle would reach that chooses by that run (`worth`).
     """
@@ -52,6 +53,7 @@ class SystemConfig(PartConfig):
     scales: tuple[float, ...] = DEFAULT_SCALES
     native_scales: tuple[float, ...] = ()
     selector: str | None = "bundled"
+    selectors: dict[str, str] = Field(default_factory=dict)
     gammas: tuple[float, ...] = DEFAULT_GAMMAS
     oracle: bool = False
 

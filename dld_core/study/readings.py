@@ -22,7 +22,8 @@ from dld_core.evaluation.fixed import Base, FixedScale
 from dld_core.evaluation.words import ImageWords
 from dld_core.imaging import open_image
 from dld_core.interfaces import Spotter
-from dld_core.resolution import Policy, ScaleChooser
+from dld_core.parts import find_selector
+from dld_core.resolution import Choice, Policy, ScaleChooser
 from dld_core.resolution.measure import border_cuts, without_borders
 from dld_core.study.config import StudyConfig, SystemConfig
 
@@ -58,9 +59,11 @@ class Reading:
 
 @dataclass(frozen=True, slots=True)
 class Choosing:
-    """What a system's selector said about one image.
+    """What a selector said about one image.
 
     Attributes:
+        system: whose.
+        selector: its name, "" for the system's own.
         scores: words lost, by scale.
         costs: relative costs, by scale, as the policy weighs them.
         gflops, milliseconds: of choosing.
@@ -72,6 +75,7 @@ class Choosing:
     costs: list[float]
     gflops: float
     milliseconds: float
+    selector: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,34 +121,37 @@ class System:
             *(FixedScale(spotter, scale, "reference") for scale in config.scales),
             *(FixedScale(spotter, scale, "native") for scale in config.native_scales),
         ]
-        selector = self.wrapper.selector if config.selector is not None and config.gammas else None
-        self.chooser = None if selector is None else ScaleChooser(selector, spotter, self.wrapper.working)
-        missing = set() if selector is None else set(selector.scales) - set(config.scales)
-        if missing:
-            raise ConfigError(
-                f"system {name!r}: its selector chooses among {selector.scales}; "  # type: ignore[union-attr]
-                f"'scales' lacks {sorted(missing)}"
-            )
+        self.choosers = {} if not config.gammas else self._choosers(config, device)
+
+    def _choosers(self, config: SystemConfig, device: str) -> dict[str, ScaleChooser]:
+        """By the name of the selector, "" for the system's own."""
+        found = {"": self.wrapper.selector}
+        for name, file in config.selectors.items():
+            found[name] = find_selector(file, self.spotter, None, self.wrapper.device)
+        selectors = {name: selector for name, selector in found.items() if selector is not None}
+        for name, selector in selectors.items():
+            missing = set(selector.scales) - set(config.scales)
+            if missing:
+                raise ConfigError(
+                    f"system {self.name!r}: its selector {name or config.selector} chooses among "
+                    f"{selector.scales}; 'scales' lacks {sorted(missing)}"
+                )
+        limits = self.wrapper.working
+        return {name: ScaleChooser(selector, self.spotter, limits) for name, selector in selectors.items()}
 
     def digests(self) -> list[str | None]:
-        """Names for the weights of spotter and selector; None where there are none."""
-        chooser = self.chooser
-        parts = (self.spotter, None if chooser is None else chooser.selector)
+        """Names for the weights of the spotter and of the selectors; None where there are none."""
+        parts = (self.spotter, *(chooser.selector for chooser in self.choosers.values()))
         return [digest_of(part.state_dict()) if isinstance(part, nn.Module) else None for part in parts]
 
-    def choose(self, image: NDArray[np.uint8]) -> Choosing | None:
-        """What the selector says, if there is one."""
-        if self.chooser is None:
-            return None
-        choice = self.chooser(image, Policy())
-        return Choosing(
-            self.name,
-            list(choice.scores),
-            list(choice.scores.values()),
-            list(choice.costs),
-            choice.gflops,
-            choice.milliseconds,
-        )
+    def choose(self, image: NDArray[np.uint8]) -> list[Choosing]:
+        """What each selector says."""
+        return [self._choice(name, chooser(image, Policy())) for name, chooser in self.choosers.items()]
+
+    def _choice(self, name: str, choice: Choice) -> Choosing:
+        scales, scores = list(choice.scores), list(choice.scores.values())
+        own = choice.gflops, choice.milliseconds
+        return Choosing(self.name, scales, scores, list(choice.costs), *own, name)
 
 
 def read_image(name: str, path: Path, systems: Sequence[System], first: int, warm: bool) -> ImageRecord:
@@ -159,7 +166,7 @@ def read_image(name: str, path: Path, systems: Sequence[System], first: int, war
     for step in range(len(jobs)):
         index = (step + first) % len(jobs)
         done[index] = _read(*jobs[index], image)
-    choices = [choice for system in systems if (choice := system.choose(image)) is not None]
+    choices = [choice for system in systems for choice in system.choose(image)]
     readings = [done[i] for i in range(len(jobs))]
     again = [job for job in jobs if job[0].oracle and job[1].base == "reference"]
     if again:

@@ -23,7 +23,8 @@ _STYLES = {"reference": "o-", "native": "o--", "chosen": "s-", "oracle": "^:"}
 
 def setting(row: Row) -> str:
     """What a row stands for, beside its system."""
-    return _KINDS[row["kind"]].format(**row)
+    said = _KINDS[row["kind"]].format(**row)
+    return f"{row['selector']}: {said}" if row.get("selector") else said
 
 
 def write(
@@ -118,8 +119,8 @@ def plot(rows: Sequence[Row], path: Path, title: str) -> Path:
     costs = {"gflops": "GFLOPs an image (a multiply-add is 2)", "latency_ms_median": "median latency, ms"}
     figure = Figure(figsize=(13, 5), layout="constrained")
     for axes, (cost, label) in zip(figure.subplots(1, 2), costs.items(), strict=True):
-        for key in dict.fromkeys((row["system"], row["kind"]) for row in rows):
-            _line(axes, [r for r in rows if (r["system"], r["kind"]) == key and r[cost] is not None], cost)
+        for key in dict.fromkeys(map(_curve, rows)):
+            _line(axes, [r for r in rows if _curve(r) == key and r[cost] is not None], cost)
         axes.set_xlabel(label)
         axes.set_ylabel("end-to-end h-mean, no lexicon")
         axes.grid(alpha=0.3)
@@ -129,11 +130,16 @@ def plot(rows: Sequence[Row], path: Path, title: str) -> Path:
     return path
 
 
+def _curve(row: Row) -> tuple[str, str, str]:
+    return row["system"], row["kind"], row.get("selector", "")
+
+
 def _line(axes: Any, rows: Sequence[Row], cost: str) -> None:
     if not rows:
         return
     ordered = sorted(rows, key=lambda row: float(row[cost]))
     kind = rows[0]["kind"]
-    label = f"{rows[0]['system']}: {kind + ' scales' if kind in _FIXED else kind}"
+    by = f" by {rows[0]['selector']}" if rows[0].get("selector") else ""
+    label = f"{rows[0]['system']}: {kind + ' scales' if kind in _FIXED else kind}{by}"
     points = [r[cost] for r in ordered], [r["e2e_hmean"] for r in ordered]
     axes.plot(*points, _STYLES[kind], label=label, markersize=4)

@@ -78,10 +78,11 @@ def rows(
                 picked: Picked = [(_reading(r, system, base, scale), None) for r in records]
                 row = scorer.row(names, picked)
                 found.append({"set": name, "system": system, "kind": base, "at": scale, **row})
-        if all(_choosing(record, system) for record in records):
+        for selector in _selectors(records, system):
             for gamma in settings.gammas:
-                row = scorer.row(names, [_chosen(r, system, gamma) for r in records])
-                found.append({"set": name, "system": system, "kind": "chosen", "at": gamma, **row})
+                row = scorer.row(names, [_chosen(r, system, selector, gamma) for r in records])
+                about = {"kind": "chosen", "at": gamma, "selector": selector}
+                found.append({"set": name, "system": system, **about, **row})
         if settings.oracle:
             found += [{"set": name, **row} for row in _oracle(records, scorer, system, settings)]
     first = next(iter(config.systems))
@@ -118,13 +119,13 @@ def _reading(record: ImageRecord, system: str, base: str, scale: float, cut: boo
     return next(r for r in record.readings if (r.system, r.base, r.scale, r.cut) == wanted)
 
 
-def _choosing(record: ImageRecord, system: str) -> Choosing | None:
-    return next((c for c in record.choices if c.system == system), None)
+def _selectors(records: Sequence[ImageRecord], system: str) -> list[str]:
+    """Names of the selectors of a system."""
+    return [c.selector for c in records[0].choices if c.system == system]
 
 
-def _chosen(record: ImageRecord, system: str, gamma: float) -> tuple[Reading, Choosing | None]:
-    choosing = _choosing(record, system)
-    assert choosing is not None
+def _chosen(record: ImageRecord, system: str, selector: str, gamma: float) -> tuple[Reading, Choosing]:
+    choosing = next(c for c in record.choices if (c.system, c.selector) == (system, selector))
     index = Policy(gamma=gamma).choose(choosing.scores, choosing.costs)
     return _reading(record, system, "reference", choosing.scales[index]), choosing
 
