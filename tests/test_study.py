@@ -14,6 +14,7 @@ import torch
 import yaml
 from cli_runner import runner
 from PIL import Image
+from safetensors.torch import save_file
 from test_resolution import SCALES, BarSpotter, page, small
 from torch import Tensor
 
@@ -102,6 +103,42 @@ def test_the_oracle_knows_from_another_run_what_can_be_read(sets: dict[str, Any]
     chosen = [r for r in rows if r["kind"] == "chosen"]
     assert all(r["fixed_e2e_hmean"] <= full["e2e_hmean"] for r in chosen)
     assert all("of_oracle" in r for r in chosen)
+
+
+def test_memory_is_watched_in_a_process_of_its_own(sets: dict[str, Any], tmp_path: Path) -> None:
+    weights = tmp_path / "tiny.safetensors"
+    save_file(backends.get("segmentation").create(weights=None, preset="tiny").state_dict(), weights)
+    system = {"backend": "segmentation", "weights": str(weights), "options": {"preset": "tiny"}}
+    system |= {"scales": [0.3, 1.0], "selector": None}
+    settings = {"sets": sets, "systems": {"tiny": system}, "memory": True}
+    rows = study(StudyConfig.parse(settings), tmp_path / "out")
+    small_, large = (row["peak_memory_mb"] for row in rows)
+    assert 100 < small_ < large < 5000  # MB, torch and the interpreter included
+    assert "| MB |" in (tmp_path / "out" / "study.md").read_text()
+    assert [r["peak_memory_mb"] for r in study(StudyConfig.parse(settings), tmp_path / "out")] == [
+        small_,
+        large,
+    ]
+
+
+def test_a_system_has_threads_of_its_own(sets: dict[str, Any], tmp_path: Path) -> None:
+    seen: list[int] = []
+
+    class Threads(BarSpotter):
+        def predict(self, images: Sequence[Tensor]) -> list[list[Word]]:
+            seen.append(torch.get_num_threads())
+            return super().predict(images)
+
+    backends.register("threads", Threads)
+    before = torch.get_num_threads()
+    try:
+        system = {"backend": "threads", "scales": [0.5], "selector": None}
+        systems = {"one": {**system, "threads": 1}, "three": {**system, "threads": 3}}
+        study(StudyConfig.parse({"sets": sets, "systems": systems}), tmp_path / "out")
+    finally:
+        backends.unregister("threads")
+    assert set(seen) == {1, 3}
+    assert torch.get_num_threads() == before
 
 
 def test_further_selectors_choose_among_the_same_readings(sets: dict[str, Any], tmp_path: Path) -> None:

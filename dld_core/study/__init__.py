@@ -37,6 +37,7 @@ def study(
     from dld_core.evaluation import Lexicons, Protocol, read_ground_truth
     from dld_core.evaluation.reading import annotated_images
     from dld_core.study import report, table
+    from dld_core.study.memory import memory_of
     from dld_core.study.readings import System, read_set, settings_of
 
     if config.threads is not None:
@@ -51,10 +52,16 @@ def study(
         files = dict(list(files.items())[: settings.limit])
         say(f"{name}: {len(files)} images, {sum(len(s.readers) for s in systems)} readings each")
         record = out / "readings" / f"{name}.jsonl"
-        records = read_set(files, systems, record, settings_of(config, name, systems), track)
+        about = settings_of(config, name, systems)
+        records = read_set(files, systems, record, about, track)
         lexicons = {key: Lexicons.read(Path(path)) for key, path in settings.lexicons.items()}
         scorer = table.SetScorer(truth, lexicons, Protocol.parse({"iou": config.iou}, "study"))
-        found += table.rows(name, records, scorer, config)
+        rows = table.rows(name, records, scorer, config)
+        if config.memory:
+            say(f"{name}: peak memory of {len(systems)} systems")
+            peaks = memory_of(config, files, record.with_suffix(".memory.json"), about)
+            table.add_memory(rows, peaks)
+        found += rows
     for path in report.write(found, out, _about(config), say):
         say(f"wrote {path}")
     return found
@@ -67,7 +74,8 @@ def _about(config: StudyConfig) -> dict[str, Any]:
     return {
         "conditions": (
             "One image at a time, pixels to words, all systems and scales of an image in turn; "
-            f"{threads} threads of {os.cpu_count()} on {platform.machine()}, torch {torch.__version__}. "
+            f"{threads} threads (unless a system has its own) of {os.cpu_count()} on {platform.machine()}, "
+            f"torch {torch.__version__}. "
             "GFLOPs: 1e9 FLOPs, a multiply-add counted as 2, the selector's included; 'of full': relative to "
             "the first system at its largest scale (mean time for latency). Intervals: 95%, percentile "
             "bootstrap over images, 1000 resamples, seed 0. Rows of a selector are put together from the "

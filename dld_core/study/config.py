@@ -44,6 +44,7 @@ class SystemConfig(PartConfig):
         gammas: prices at which the selectors choose (see `Policy`).
         oracle: read every image once more at each reference scale, with its borders cut a little, and add
             what an oracle would reach that chooses by that run (`worth`).
+        threads: of the CPU, where this system has others than the study.
     """
 
     backend: str
@@ -56,6 +57,7 @@ class SystemConfig(PartConfig):
     selectors: dict[str, str] = Field(default_factory=dict)
     gammas: tuple[float, ...] = DEFAULT_GAMMAS
     oracle: bool = False
+    threads: int | None = Field(default=None, ge=1)
 
     @field_validator("scales", "native_scales")
     @classmethod
@@ -75,6 +77,7 @@ class StudyConfig(PartConfig):
         threads: of the CPU.
         device: "auto", "cpu", "cuda:0".
         iou: a match needs an overlap above this.
+        memory: also measure each system's peak memory, in a process of its own.
     """
 
     sets: dict[str, SetConfig]
@@ -82,6 +85,7 @@ class StudyConfig(PartConfig):
     threads: int | None = Field(default=None, ge=1)
     device: str = "auto"
     iou: float = Field(default=0.5, gt=0, lt=1)
+    memory: bool = False
 
     @model_validator(mode="after")
     def _something(self) -> StudyConfig:

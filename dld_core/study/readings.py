@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ from dld_core.parts import find_selector
 from dld_core.resolution import Choice, Policy, ScaleChooser
 from dld_core.resolution.measure import border_cuts, without_borders
 from dld_core.study.config import StudyConfig, SystemConfig
+from dld_core.types import Word
 
 Track = Callable[[Iterable[Any]], Iterable[Any]]
 
@@ -98,6 +100,19 @@ class ImageRecord:
         return cls(values["name"], readings, [Choosing(**c) for c in values["choices"]])
 
 
+@contextmanager
+def cpu_threads(count: int | None) -> Iterator[None]:
+    """Inside, torch (and what asks it) has so many threads; None leaves it as it is."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(count or before)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
 class System:
     """A system of the study, ready to read.
 
@@ -112,9 +127,11 @@ class System:
 
         self.name = name
         self.oracle = config.oracle
-        self.wrapper = DLDWrapper(
-            config.backend, config.weights, device, selector=config.selector, **config.options
-        )
+        self.threads = config.threads
+        with cpu_threads(self.threads):
+            self.wrapper = DLDWrapper(
+                config.backend, config.weights, device, selector=config.selector, **config.options
+            )
         spotter = self.wrapper.spotter if config.student else self.wrapper.teacher
         self.spotter: Spotter = spotter
         self.readers = [
@@ -146,7 +163,15 @@ class System:
 
     def choose(self, image: NDArray[np.uint8]) -> list[Choosing]:
         """What each selector says."""
-        return [self._choice(name, chooser(image, Policy())) for name, chooser in self.choosers.items()]
+        with cpu_threads(self.threads):
+            return [self._choice(name, chooser(image, Policy())) for name, chooser in self.choosers.items()]
+
+    def read(self, reader: FixedScale, image: NDArray[np.uint8]) -> tuple[list[Word], float]:
+        """The words of an image, and the milliseconds that they took."""
+        with cpu_threads(self.threads):
+            start = time.perf_counter()
+            words = reader.read(image)
+            return words, (time.perf_counter() - start) * 1e3
 
     def _choice(self, name: str, choice: Choice) -> Choosing:
         scales, scores = list(choice.scores), list(choice.scores.values())
@@ -160,7 +185,7 @@ def read_image(name: str, path: Path, systems: Sequence[System], first: int, war
     jobs = [(system, reader) for system in systems for reader in system.readers]
     if warm:
         for system, reader in jobs:  # the first run of a shape is slower
-            reader.read(image)
+            system.read(reader, image)
             system.choose(image)
     done: dict[int, Reading] = {}
     for step in range(len(jobs)):
@@ -180,9 +205,7 @@ def _read(
     system: System, reader: FixedScale, image: NDArray[np.uint8], corner: tuple[int, int] | None = None
 ) -> Reading:
     """Read an image, or a part of one whose first pixel lies at `corner` (x, y)."""
-    start = time.perf_counter()
-    words = reader.read(image)
-    taken = (time.perf_counter() - start) * 1e3
+    words, taken = system.read(reader, image)
     flops = reader.declared(image.shape[0], image.shape[1], len(words))
     x, y = corner or (0, 0)
     plain = [

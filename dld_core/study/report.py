@@ -80,7 +80,8 @@ def _table(rows: Sequence[Row], lexicons: Sequence[str]) -> list[str]:
     head = ["System", "Setting", "Det", "E2E None (95%)", *(f"E2E {n}" for n in names)]
     choices = any("fixed_e2e_hmean" in row for row in rows)
     head += ["Fixed", "of oracle"] if choices else []
-    head += ["GFLOPs", "of full", "ms", "p95", "of full", "scales"]
+    memory = any("peak_memory_mb" in row for row in rows)
+    head += ["GFLOPs", "of full", "ms", "p95", "of full", *(["MB"] if memory else []), "scales"]
     lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
     for row in rows:
         interval = f"({row['e2e_hmean_low']:.3f}-{row['e2e_hmean_high']:.3f})"
@@ -90,7 +91,9 @@ def _table(rows: Sequence[Row], lexicons: Sequence[str]) -> list[str]:
             cells += [_number(row.get("fixed_e2e_hmean"), ".3f"), _number(row.get("of_oracle"), ".0%")]
         cells += [_number(row["gflops"], ".1f"), _number(row["relative_gflops"], ".2f")]
         cells += [f"{row['latency_ms_median']:.0f}", f"{row['latency_ms_p95']:.0f}"]
-        cells += [_number(row["relative_latency"], ".2f"), _scales(row)]
+        cells += [_number(row["relative_latency"], ".2f")]
+        cells += [_number(row.get("peak_memory_mb"), ".0f")] if memory else []
+        cells += [_scales(row)]
         lines.append("| " + " | ".join(cells) + " |")
     return lines
 

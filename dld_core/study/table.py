@@ -16,6 +16,7 @@ from dld_core.evaluation.lexicon import LexiconRule
 from dld_core.evaluation.words import ImageWords
 from dld_core.resolution import Policy
 from dld_core.study.config import StudyConfig, SystemConfig
+from dld_core.study.memory import Peaks, key
 from dld_core.study.readings import Choosing, ImageRecord, Reading
 from dld_core.study.worth import add_worth, relative_costs, words_lost
 
@@ -89,6 +90,14 @@ def rows(
     _with_relative_costs(found, first)
     add_worth(found, first)
     return found
+
+
+def add_memory(found: Sequence[dict[str, Any]], peaks: Mapping[str, Peaks]) -> None:
+    """Give rows `peak_memory_mb`; what was chosen needs as much as the largest scale that it chose."""
+    for row in found:
+        base = "native" if row["kind"] == "native" else "reference"
+        scales = [row["at"]] if row["kind"] in ("reference", "native") else map(float, row["scales"])
+        row["peak_memory_mb"] = max(peaks[row["system"]][key(base, scale)] for scale in scales)
 
 
 def _oracle(
