@@ -1,4 +1,4 @@
-"""What the trunks share: normalised pixels, timm features, folded norms, a stem for fine detail."""
+"""What the trunks share: normalised pixels, timm features, a stem for fine detail."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from typing import Literal
 import timm
 import torch
 from torch import Tensor, nn
-from torch.nn.utils.fusion import fuse_conv_bn_weights
 
 from dld_backends.recognition.encoder import conv_norm_relu
+from dld_core.folding import fold_norms
 
 Triple = tuple[float, float, float]
 
@@ -55,38 +55,4 @@ def detail_stem(channels: tuple[int, int] | None) -> nn.Sequential | None:
         return None
     return nn.Sequential(
         conv_norm_relu(3, channels[0], stride=2), conv_norm_relu(channels[0], channels[1], stride=2)
-    )
-
-
-def fold_norms(body: nn.Module) -> nn.Module:
-    """Fold every batch norm into the (transposed) convolution before it, in place.
-
-    The norms become fixed affine maps: the same at every resolution and batch, nothing for training to
-    disturb, and a third of the trunk's training time saved. Expects each norm to follow its convolution in
-    order of registration, as in timm's EfficientNets and MobileNets.
-    """
-    last: nn.Conv2d | nn.ConvTranspose2d | None = None
-    for parent in list(body.modules()):
-        for name, child in list(parent.named_children()):
-            if isinstance(child, nn.Conv2d | nn.ConvTranspose2d):
-                last = child
-            elif isinstance(child, nn.BatchNorm2d) and last is not None:
-                _fuse(last, child)
-                setattr(parent, name, getattr(child, "act", nn.Identity()))
-                last = None
-    return body
-
-
-def _fuse(conv: nn.Conv2d | nn.ConvTranspose2d, norm: nn.BatchNorm2d) -> None:
-    assert norm.running_mean is not None
-    assert norm.running_var is not None
-    conv.weight, conv.bias = fuse_conv_bn_weights(
-        conv.weight,
-        conv.bias,
-        norm.running_mean,
-        norm.running_var,
-        norm.eps,
-        norm.weight,
-        norm.bias,
-        transpose=isinstance(conv, nn.ConvTranspose2d),
     )

@@ -16,8 +16,8 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from dld_backends.backbone import fold_norms
 from dld_core.errors import WeightsError
+from dld_core.folding import fold_norms
 
 
 def trunk_weights(backbone: str, state: dict[str, Tensor], prefix: str = "trunk.body.") -> dict[str, Tensor]:

@@ -12,12 +12,12 @@ from torch import Tensor
 from torchvision.models.detection.image_list import ImageList
 from torchvision.models.detection.rpn import RegionProposalNetwork
 
-from dld_backends.backbone import fold_norms
 from dld_backends.maskrcnn import MaskRCNNConfig, MaskRCNNSpotter
 from dld_backends.maskrcnn.cost import meta_spotter, page_flops, pyramid_flops
 from dld_backends.maskrcnn.proposals import build_rpn, covered
 from dld_backends.pretrained import trunk_weights
 from dld_core.errors import ConfigError, WeightsError
+from dld_core.folding import fold_norms
 from dld_core.testing import TrainableSpotterContract
 from dld_core.types import Batch
 

@@ -527,6 +527,8 @@ def test_a_selector_starts_from_what_another_knows(tmp_path: Path) -> None:
             assert torch.equal(same.state_dict()[name], value)
         if name.startswith(("density", "log_height", "lost")):
             assert torch.equal(other.state_dict()[name], value), "whatever the scales"
+    larger = SelectorTrainingConfig.parse({**network, "long_side": 128, "init": str(path)})
+    assert fresh_selector(larger, 400).config.long_side == 128
     wider = SelectorTrainingConfig.parse({**network, "width": 16, "init": str(path)})
     with pytest.raises(ConfigError, match="other sizes"):
         fresh_selector(wider, 400)

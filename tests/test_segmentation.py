@@ -15,7 +15,7 @@ import torch
 import yaml
 from torch import Tensor
 
-from dld_backends.backbone import feature_body, fold_norms
+from dld_backends.backbone import feature_body
 from dld_backends.maskrcnn import MaskRCNNSpotter
 from dld_backends.maskrcnn.cost import meta_spotter as meta_mask_rcnn
 from dld_backends.segmentation import SegmentationConfig, SegmentationSpotter
@@ -25,6 +25,7 @@ from dld_backends.segmentation.network import PRIOR, Maps
 from dld_backends.segmentation.pages import region_options
 from dld_backends.segmentation.regions import find_regions
 from dld_core.errors import ConfigError, WeightsError
+from dld_core.folding import fold_norms
 from dld_core.geometry import iou
 from dld_core.testing import TrainableSpotterContract, samples
 from dld_core.text.map_losses import (

@@ -15,6 +15,7 @@ from dld_backends.recognition.branch import RecognitionBranch
 from dld_backends.recognition.config import ReadingConfig
 from dld_backends.recognition.maps import ReadingMaps
 from dld_backends.weights import load_weights
+from dld_core.folding import FoldedCopy
 from dld_core.interfaces import Companion, SequenceDecoder, TrainableSpotter, module_device
 from dld_core.parts import companion_file
 from dld_core.text.words import jitter_regions, readable_words
@@ -45,6 +46,7 @@ class ReadingSpotter(TrainableSpotter):
         self.config = config
         self.charset = config.charset
         self.reference_short_side = config.reference_short_side
+        self._folded = FoldedCopy()
 
     @classmethod
     def create(cls, weights: str | Path | None = "bundled", device: str = "cpu", **options: Any) -> Self:
@@ -96,13 +98,19 @@ class ReadingSpotter(TrainableSpotter):
         with it the answer) never depends on the company an image keeps."""
         if self.training:
             raise RuntimeError("call .eval() before predict: training mode would change batch statistics")
+        reading: ReadingSpotter = self._folded.of(self)
         words: list[list[Word]] = [[] for _ in images]
         limit = self.config.predict_batch or (1 if module_device(self).type == "cpu" else 8)
         for group in same_size_groups(images, limit):
-            found = self.predict_group(*self.stack([images[i] for i in group]))
+            found = reading.predict_group(*self.stack([images[i] for i in group]))
             for index, own in zip(group, found, strict=True):
                 words[index] = own
         return words
+
+    def train(self, mode: bool = True) -> Self:
+        """As of any module. What comes after training is read with the weights as they are then."""
+        self._folded.forget()
+        return super().train(mode)
 
     def stack(self, images: Sequence[Tensor]) -> tuple[Tensor, list[tuple[int, int]]]:
         """Pad to a common size, a multiple of 32, on this module's device: [B, 3, H, W] and true sizes."""

@@ -13,8 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dld_core.errors import ConfigError
+from dld_core.folding import FoldedCopy
 from dld_core.imaging.resizing import WorkingLimits, scale_to
 from dld_core.interfaces import ResolutionSelector, Spotter
+from dld_core.resolution.network import DenseSelector
 from dld_core.resolution.policy import Policy
 from dld_core.resolution.thumbnail import thumbnail, thumbnail_size
 
@@ -68,6 +70,7 @@ class ScaleChooser:
         self.limits = limits or WorkingLimits()
         self.turn = turn or nullcontext()
         self.long_side = int(getattr(getattr(selector, "config", None), "long_side", _LONG_SIDE))
+        self._folded = FoldedCopy()
         self._flops: dict[tuple[int, ...], float] = {}
         self._latency: tuple[float, float] | None = None
         self._lock = threading.Lock()
@@ -102,8 +105,9 @@ class ScaleChooser:
         import torch
 
         pixels, native = self._inputs(image)
+        quick = self._folded.of(self.selector) if isinstance(self.selector, DenseSelector) else self.selector
         with torch.no_grad():
-            scores: list[float] = self.selector(pixels, native)[0].double().tolist()
+            scores: list[float] = quick(pixels, native)[0].double().tolist()
         return scores
 
     def _inputs(self, image: NDArray[np.uint8]) -> tuple[Tensor, Tensor]:

@@ -30,7 +30,8 @@ from dld_core.types import Sample
 
 PAGES = Path(__file__).parent / "weights" / "pages.safetensors"
 """A selector that knows where words are and how high, and of no spotter what it reads."""
-NETWORK_SIZES = ("long_side", "width", "hidden")
+NETWORK_SIZES = ("width", "hidden")
+"""What a selector to start from must agree in; it takes thumbnails of any size."""
 _RECORD = "selector.json"
 GAMMAS = tuple(float(g) for g in np.geomspace(0.01, 30, 60))
 
