@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 from torch import Tensor
 
 from dld_core import ConfigError, DLDWrapper, MissingExtraError, WeightsError
@@ -148,6 +149,19 @@ def test_a_student_is_saved_and_loaded(tmp_path: Path) -> None:
     if TINY:
         with pytest.raises(WeightsError, match="does not fit the preset 'tiny'"):
             PPOCRSpotter.create(weights=folder, preset="tiny")
+
+
+def test_a_student_may_be_a_detector_alone(tmp_path: Path) -> None:
+    state = {name: value * 1.01 for name, value in shared().state_dict().items()}
+    detector = {name: value for name, value in state.items() if name.startswith("detector.")}
+    save_file(detector, tmp_path / "detector.safetensors")
+    student = PPOCRSpotter.create(weights=tmp_path / "detector.safetensors", threads=1)
+    for name, value in student.state_dict().items():
+        torch.testing.assert_close(value, detector.get(name, shared().state_dict()[name]))
+    half = dict(list(detector.items())[::2])
+    save_file(half, tmp_path / "half.safetensors")
+    with pytest.raises(WeightsError, match="does not fit"):
+        PPOCRSpotter.create(weights=tmp_path / "half.safetensors")
 
 
 def test_teaching_one_word_makes_it_likelier_and_the_region_surer() -> None:

@@ -93,7 +93,8 @@ class PPOCRSpotter(TrainableSpotter):
 
         Args:
             weights: "bundled" or None for PP-OCR's own; else a safetensors file, or a folder that holds
-                model.safetensors, of a spotter of this preset that was trained.
+                model.safetensors, of a spotter of this preset that was trained. A file of some of the
+                networks (`detector.*` alone, say) leaves the others as PP-OCR has them.
             device: where torch computes.
 
         Raises:
@@ -112,9 +113,12 @@ class PPOCRSpotter(TrainableSpotter):
     def _load(self, path: Path) -> None:
         from dld_core.training.weights import copy_matching, read_weights
 
+        source = read_weights(path)
         with torch.no_grad():
-            report = copy_matching(self, read_weights(path))
-        if not report.complete or report.unused:
+            report = copy_matching(self, source)
+        networks = {_network(name) for name in source}
+        missing = [name for name in report.missing if _network(name) in networks]
+        if missing or report.mismatched or report.unused or not report.loaded:
             raise WeightsError(
                 f"{path} does not fit the preset '{self.config.preset}': {report}; use the preset and "
                 "the version of the package that it was trained with"
@@ -255,3 +259,8 @@ class PPOCRSpotter(TrainableSpotter):
     @cached_property
     def _line_cost(self) -> int:
         return flops(self.files.reader, [(1, 3, HEIGHT, self.config.reader_width)])[0]
+
+
+def _network(name: str) -> str:
+    """Which network a weight belongs to."""
+    return name.partition(".")[0]
