@@ -140,6 +140,8 @@ def test_map_divergence_weighs_text_and_background_alike() -> None:
     assert loss == pytest.approx(math.log(2), abs=1e-4)
     rare = map_divergence(teacher, DenseMap(torch.full((1, 2, 2), -8.0), 1), [(2, 2)], [(2, 2)])
     assert rare == pytest.approx(8.0 / 2, abs=0.01)  # the one position of text is half of the loss
+    fifth = map_divergence(teacher, DenseMap(torch.full((1, 2, 2), -8.0), 1), [(2, 2)], [(2, 2)], 0.2)
+    assert fifth == pytest.approx(8.0 / 5, abs=0.01)
 
 
 def test_maps_are_averaged_down_without_their_padding() -> None:
@@ -165,6 +167,7 @@ def test_classes_of_text_and_background_weigh_alike() -> None:
     assert class_divergence(teacher, teacher) == pytest.approx(0, abs=1e-6)
     rest = opinion([[0.0, 30.0]] + [[0.0, 0.0]] * 9)
     assert class_divergence(teacher, rest) == pytest.approx(math.log(2) / 2)
+    assert class_divergence(teacher, rest, 0.2) == pytest.approx(math.log(2) * 0.8)
 
 
 def test_boxes_are_compared_where_there_is_text() -> None:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from dld_core.distillation.maps import shared_mean, weighted_mean
 from dld_core.types import Batch, BoxOpinion
 
 _BETA = 1 / 9  # where the smooth L1 distance turns straight, as in torchvision's box losses
@@ -24,31 +24,24 @@ def _factor(like: Tensor, one: Tensor, other: Tensor) -> Tensor:
     return like.new_tensor([x, y, x, y])
 
 
-def class_divergence(teacher: BoxOpinion, student: BoxOpinion) -> Tensor:
-    """KL(teacher || student) of the classes, half of it over what is text and half over the rest.
+def class_divergence(teacher: BoxOpinion, student: BoxOpinion, text_share: float = 0.5) -> Tensor:
+    """KL(teacher || student) of the classes, a share of it over what is text and the rest elsewhere.
 
-    Most boxes are background; without the halves they would be nearly all of the mean.
+    Most boxes are background; without the shares they would be nearly all of the mean.
     """
     wanted = teacher.logits.detach().float().log_softmax(-1)
     given = student.logits.float().log_softmax(-1)
     divergence = F.kl_div(given, wanted, reduction="none", log_target=True).sum(-1)
-    background = wanted[:, 0].exp()
-    return torch.stack([_mean(divergence, share) for share in (background, 1 - background)]).mean()
+    return shared_mean(divergence, 1 - wanted[:, 0].exp(), text_share)
 
 
 def box_distance(teacher: BoxOpinion, student: BoxOpinion) -> Tensor:
     """Smooth L1 distance of the corrections, summed over the four, over the boxes that are text."""
-    apart = F.smooth_l1_loss(
-        student.deltas.float(), teacher.deltas.detach().float(), beta=_BETA, reduction="none"
-    )
-    return _mean(apart.sum(-1), 1 - teacher.logits.detach().float().softmax(-1)[:, 0])
+    wanted = teacher.deltas.detach().float()
+    apart = F.smooth_l1_loss(student.deltas.float(), wanted, beta=_BETA, reduction="none")
+    return weighted_mean(apart.sum(-1), 1 - teacher.logits.detach().float().softmax(-1)[:, 0])
 
 
-def _mean(values: Tensor, weights: Tensor) -> Tensor:
-    """Weighted mean; where the weights hardly add up to one row, less than that."""
-    return (values * weights).sum() / weights.sum().clamp(min=1)
-
-
-def opinions_apart(teacher: BoxOpinion, student: BoxOpinion) -> dict[str, Tensor]:
+def opinions_apart(teacher: BoxOpinion, student: BoxOpinion, text_share: float = 0.5) -> dict[str, Tensor]:
     """Both terms by name."""
-    return {"class": class_divergence(teacher, student), "box": box_distance(teacher, student)}
+    return {"class": class_divergence(teacher, student, text_share), "box": box_distance(teacher, student)}

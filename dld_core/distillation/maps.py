@@ -14,23 +14,30 @@ Size = tuple[int, int]
 
 
 def map_divergence(
-    teacher: DenseMap, student: DenseMap, teacher_sizes: Sequence[Size], student_sizes: Sequence[Size]
+    teacher: DenseMap,
+    student: DenseMap,
+    teacher_sizes: Sequence[Size],
+    student_sizes: Sequence[Size],
+    text_share: float = 0.5,
 ) -> Tensor:
-    """KL(teacher || student) of the probabilities, half of it over what is text and half over the rest.
+    """KL(teacher || student) of the probabilities, a share of it over what is text and the rest elsewhere.
 
     The teacher's probabilities (not its logits) are averaged down: a position of the student's that text
-    half covers should say one half. Text is a few per cent of a photo; without the halves the background
-    would be nearly all of the mean. The teacher is believed everywhere, in don't-care regions too.
+    half covers should say one half. Text is a few per cent of a photo; without the shares the background
+    would be nearly all of the mean. With them, what is doubtful is taken for text more often than it is one:
+    where no loss on true labels corrects that, give text a smaller share. The teacher is believed everywhere,
+    in don't-care regions too.
 
     Args:
         teacher, student: over their batches as padded; the padding is left out.
         teacher_sizes, student_sizes: true (height, width) of the images of each batch, pixels.
+        text_share: of the mean, in (0, 1).
     """
     parts = []
     for index, (large, small) in enumerate(zip(teacher_sizes, student_sizes, strict=True)):
         given = _inside(student, index, small)
         shown = _inside(teacher, index, large).detach().sigmoid()
-        parts.append(_balanced(shrink(shown, (given.shape[0], given.shape[1])), given))
+        parts.append(_balanced(shrink(shown, (given.shape[0], given.shape[1])), given, text_share))
     return torch.stack(parts).mean()
 
 
@@ -46,12 +53,21 @@ def _inside(dense: DenseMap, index: int, size: Size) -> Tensor:
     return dense.logits[index, :height, :width].float()
 
 
-def _balanced(wanted: Tensor, logits: Tensor) -> Tensor:
+def _balanced(wanted: Tensor, logits: Tensor, text_share: float) -> Tensor:
     wanted = wanted.clamp(0, 1)
     divergence = (
         F.binary_cross_entropy_with_logits(logits, wanted, reduction="none")
         - torch.special.entr(wanted)
         - torch.special.entr(1 - wanted)
     ).clamp(min=0)  # rounding alone takes it below 0
-    shares = (wanted, 1 - wanted)
-    return torch.stack([(divergence * w).sum() / w.sum().clamp(min=1) for w in shares]).mean()
+    return shared_mean(divergence, wanted, text_share)
+
+
+def shared_mean(values: Tensor, text: Tensor, text_share: float) -> Tensor:
+    """A share from what is text (weights in [0, 1]), the rest from what is not."""
+    return text_share * weighted_mean(values, text) + (1 - text_share) * weighted_mean(values, 1 - text)
+
+
+def weighted_mean(values: Tensor, weights: Tensor) -> Tensor:
+    """Where the weights add up to less than one element, less than the mean."""
+    return (values * weights).sum() / weights.sum().clamp(min=1)

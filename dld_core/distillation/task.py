@@ -57,7 +57,7 @@ class DistillTask(Task):
         self.teacher = teacher
         self.distiller = distiller
         self.selection = selection
-        self.detection = config.detection
+        self.detection, self.text_share = config.detection, config.text_share
 
     def _output(self, batch: Batch) -> TrainOutput:
         assert isinstance(batch, PairedBatch)
@@ -83,10 +83,10 @@ class DistillTask(Task):
         if self.detection:
             sizes = _sizes(batch), _sizes(view)
             for name in shown.maps.keys() & output.maps.keys():
-                apart = map_divergence(shown.maps[name], output.maps[name], *sizes)
+                apart = map_divergence(shown.maps[name], output.maps[name], *sizes, self.text_share)
                 losses[f"kd_map_{name}"] = self.detection * apart
             if shown.opinion is not None and output.opinion is not None:
-                terms = opinions_apart(shown.opinion, output.opinion)
+                terms = opinions_apart(shown.opinion, output.opinion, self.text_share)
                 losses |= {f"kd_{name}": self.detection * term for name, term in terms.items()}
         return losses
 
