@@ -18,6 +18,7 @@ import torch
 from cli_runner import Run, runner
 from safetensors.torch import save_file
 
+from dld_backends.maskrcnn import MaskRCNNSpotter
 from dld_backends.segmentation import SegmentationSpotter
 from dld_core.cli import main
 from dld_core.errors import ConfigError, MissingExtraError, WeightsError
@@ -327,11 +328,14 @@ def test_the_missing_extra_is_told(
             SegmentationSpotter.create(weights=exported.file)
 
 
-def test_what_cannot_be_exported_is_told(run: Run, exported: Exported, tmp_path: Path) -> None:
+def test_what_cannot_be_exported_is_told(
+    run: Run, exported: Exported, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     code, _, err = run("export", "--backend", "segmentation", "--weights", exported.file, "--out", tmp_path)
     assert (code, "cannot be exported" in err) == (2, True)
     code, _, err = run("export", "--backend", "segmentation", "--calibrate", tmp_path, "--out", tmp_path)
     assert (code, "--int8" in err) == (2, True)
+    monkeypatch.setattr(MaskRCNNSpotter, "companion", lambda *_: None)
     code, _, err = run("export", "--backend", "maskrcnn", "--weights", "student", "--out", tmp_path)
     assert (code, "no student ships with maskrcnn" in err) == (2, True)
 

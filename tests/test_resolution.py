@@ -467,8 +467,10 @@ def test_thumbnails_of_another_size_need_no_reading(tmp_path: Path) -> None:
     config = bars_on_disk(tmp_path / "pages")
     large = measure(BarSpotter(), config, tmp_path / "m", lambda _: None)
     other = config.model_copy(update={"long_side": 64})
-    small_ = measure(Idle(), other, tmp_path / "m", lambda _: None)
-    assert len(small_) == len(large)
+    before = {path: path.stat().st_mtime_ns for path in (tmp_path / "m").rglob("*.npz")}
+    small_ = measure(BarSpotter(), other, tmp_path / "m", lambda _: None)
+    assert {path: path.stat().st_mtime_ns for path in (tmp_path / "m").rglob("*.npz")} == before
+    assert len(small_) == len(large) == len(before)
     for one, seen in zip(large, small_, strict=True):
         assert max(seen.thumbnail.shape) == 64 < max(one.thumbnail.shape)
         np.testing.assert_array_equal(one.read, seen.read)

@@ -26,6 +26,7 @@ from dld_core.resolution import DenseSelector, load_selector
 from dld_core.resolution.joint import JointConfig, JointSelection
 from dld_core.resolution.run import SelectorRunConfig
 from dld_core.study import StudyConfig
+from dld_core.study.ablation import AblationConfig
 from dld_core.training import TrainConfig
 from dld_core.types import RecognitionTrace
 
@@ -218,7 +219,7 @@ def test_every_recipe_is_valid(path: Path) -> None:
     if "systems" in values:
         assert all(system.backend in backends.names() for system in StudyConfig.load(path).systems.values())
         return
-    kind = (
-        SelectorRunConfig if "data" not in values else DistillConfig if "teacher" in values else TrainConfig
-    )
-    assert kind.load(path).backend in backends.names()
+    runs = AblationConfig.load(path).runs(path.parent).values() if "base" in values else [values]
+    for run in runs:
+        kind = SelectorRunConfig if "data" not in run else DistillConfig if "teacher" in run else TrainConfig
+        assert kind.parse(run).backend in backends.names()
