@@ -7,33 +7,23 @@ from typing import Annotated
 
 import typer
 
+from dld_core.cli.running import Devices, MaxMinutes, Out, Resume, folder
 from dld_core.errors import ConfigError
 
 
 def distill(
     config: Annotated[Path, typer.Argument(help="Settings of the run (YAML); see docs/distillation.md.")],
-    resume: Annotated[
-        bool, typer.Option("--resume", help="Go on from the newest checkpoint, exactly.")
-    ] = False,
-    max_minutes: Annotated[
-        float | None,
-        typer.Option(
-            "--max-minutes", min=0.0, help="Save and stop after this time (a selector alone: stop reading)."
-        ),
-    ] = None,
-    devices: Annotated[
-        int | None, typer.Option("--devices", min=1, help="How many devices to train on.")
-    ] = None,
-    out: Annotated[
-        Path | None, typer.Option("--out", help="Folder of the run; runs/NAME_OF_CONFIG when not given.")
-    ] = None,
+    resume: Resume = False,
+    max_minutes: MaxMinutes = None,
+    devices: Devices = None,
+    out: Out = None,
 ) -> None:
     """Teach a low-resolution student, make a selector for it, or both: checkpoints, metrics and weights go to
     the folder of the run. A config without `data` makes a selector alone, for any spotter.
     """
     from dld_core.config import read_yaml
 
-    target = out or Path("runs") / config.stem
+    target = folder(out, config)
     if "data" not in read_yaml(config):
         from dld_core.resolution.run import SelectorRunConfig, run_selector
 

@@ -7,21 +7,15 @@ from typing import Annotated
 
 import typer
 
+from dld_core.cli.running import Devices, MaxMinutes, Out, Resume, folder
+
 
 def train(
     config: Annotated[Path, typer.Argument(help="Settings of the run (YAML); see docs/training.md.")],
-    resume: Annotated[
-        bool, typer.Option("--resume", help="Go on from the newest checkpoint, exactly.")
-    ] = False,
-    max_minutes: Annotated[
-        float | None, typer.Option("--max-minutes", min=0.0, help="Save and stop after this time.")
-    ] = None,
-    devices: Annotated[
-        int | None, typer.Option("--devices", min=1, help="How many devices to train on.")
-    ] = None,
-    out: Annotated[
-        Path | None, typer.Option("--out", help="Folder of the run; runs/NAME_OF_CONFIG when not given.")
-    ] = None,
+    resume: Resume = False,
+    max_minutes: MaxMinutes = None,
+    devices: Devices = None,
+    out: Out = None,
 ) -> None:
     """Teach a spotter: checkpoints, metrics.csv and model.safetensors go to the folder of the run."""
     from dld_core.training import TrainConfig
@@ -29,7 +23,7 @@ def train(
 
     result = run(
         TrainConfig.load(config),
-        out or Path("runs") / config.stem,
+        folder(out, config),
         resume=resume,
         max_minutes=max_minutes,
         devices=devices,
