@@ -32,6 +32,8 @@ class Spotter(ABC):
         reference_short_side: the short side, in pixels, at which it reads best ("full" scale).
         thread_safe: whether `predict` may be called from several threads at once.
         charset: every character that it can read, in a fixed order.
+        reads_native: whether it takes native images and a working size (`predict_at`): of two stages, only
+            the detector needs to work small, and words are read from the pixels that there are.
     """
 
     config_type: ClassVar[type[PartConfig]] = PartConfig
@@ -39,6 +41,7 @@ class Spotter(ABC):
     reference_short_side: int = 720
     thread_safe: bool = False
     charset: str = ""
+    reads_native: bool = False
 
     @classmethod
     def create(cls, weights: str | Path | None = "bundled", device: str = "cpu", **options: Any) -> Spotter:
@@ -63,6 +66,15 @@ class Spotter(ABC):
         Polygons are in pixels of the image as given. Deterministic; the same image gives the same words
         alone and in any batch; the spotter itself is not changed.
         """
+
+    def predict_at(self, images: Sequence[Tensor], sizes: Sequence[tuple[int, int]]) -> list[list[Word]]:
+        """Read images for working sizes (height, width): what wrapper, selector and study call.
+
+        Without `reads_native` the images have these sizes already. With it they are native, and the spotter
+        overrides this: its detector works at `sizes`. Polygons are in pixels of the image as given.
+        """
+        del sizes
+        return self.predict(images)
 
     def companion(self, part: Companion) -> Path | None:
         """The file of the student or the selector that ships with its bundled weights, None where none does.

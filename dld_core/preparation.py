@@ -24,10 +24,11 @@ _DECIMALS = 2  # of polygon coordinates: a hundredth of a pixel
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """An image at its working size, and what is to be known of the original.
+    """An image ready to be read, and what is to be known of the original.
 
     Attributes:
-        pixels: RGB uint8 [h, w, 3], what the spotter gets.
+        pixels: RGB uint8 [h, w, 3], what the spotter gets: at the working size, or native if it wants that.
+        size: the working (height, width).
         height, width: of the original as seen, pixels.
         scale: the fraction of the reference short side.
         timings: milliseconds so far.
@@ -37,6 +38,7 @@ class Prepared:
     """
 
     pixels: NDArray[np.uint8]
+    size: tuple[int, int]
     height: int
     width: int
     name: str | None
@@ -52,6 +54,7 @@ class Prepared:
         cls,
         loaded: LoadedImage,
         pixels: NDArray[np.uint8],
+        size: tuple[int, int],
         scale: float,
         note: str | None,
         timings: dict[str, float],
@@ -59,15 +62,11 @@ class Prepared:
         chosen: Choice | None = None,
         keep: bool = False,
     ) -> Prepared:
-        """From an opened image and its resized pixels."""
+        """From an opened image and the pixels that the spotter gets."""
         notes = loaded.notes if note is None else (*loaded.notes, note)
-        size = loaded.height, loaded.width
-        return cls(pixels, *size, loaded.name, scale, notes, timings, full, chosen, loaded if keep else None)
-
-    @property
-    def size(self) -> tuple[int, int]:
-        """(height, width) of the working pixels."""
-        return self.pixels.shape[0], self.pixels.shape[1]
+        native = loaded.height, loaded.width
+        again = loaded if keep else None
+        return cls(pixels, size, *native, loaded.name, scale, notes, timings, full, chosen, again)
 
     def tensor(self) -> Tensor:
         """The pixels as a uint8 tensor [3, h, w] of its own memory."""
@@ -97,7 +96,7 @@ def batches(
 def to_page(
     image: Prepared, words: Sequence[Word], spot_ms: float, backend: str, device: str, weights: str | None
 ) -> Page:
-    """The page of words found in the working pixels, polygons moved to the original."""
+    """The page of words found in the pixels given, polygons moved to the original."""
     timings = {**image.timings, "spot": spot_ms}
     timings["total"] = sum(timings.values())
     return Page(
@@ -118,7 +117,7 @@ def to_page(
 def _to_original(word: Word, image: Prepared) -> Word:
     """The word with its polygon in pixels of the original, inside it, to a hundredth of a pixel."""
     original = np.array([image.width, image.height], np.float64)
-    factor = original / (image.size[1], image.size[0])
+    factor = original / (image.pixels.shape[1], image.pixels.shape[0])
     points = np.clip(np.asarray(word.polygon, np.float64) * factor, 0, original).round(_DECIMALS)
     return Word(word.text, float(word.score), tuple((float(x), float(y)) for x, y in points))
 

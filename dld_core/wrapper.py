@@ -267,11 +267,12 @@ class DLDWrapper:
         reader = self.teacher if full else self.spotter
         fraction = 1.0 if full else float(scale)
         fit = scale_to(loaded.height, loaded.width, reader.reference_short_side, self.working, fraction)
-        pixels = resize(loaded.pixels, size=(fit.height, fit.width))
+        size = fit.height, fit.width
+        pixels = loaded.pixels if reader.reads_native else resize(loaded.pixels, size=size)
         timings["resize"] = _ms_since(start)
         used = fraction if fit.note is None else min(fit.height, fit.width) / reader.reference_short_side
         hooks.scale_chosen(loaded.name or "", used, {} if chosen is None else chosen.scores)
-        return Prepared.of(loaded, pixels, round(used, 4), fit.note, timings, full, chosen, keep)
+        return Prepared.of(loaded, pixels, size, round(used, 4), fit.note, timings, full, chosen, keep)
 
     def _predict(self, batch: Sequence[Prepared]) -> list[list[Word]]:
         import torch
@@ -281,7 +282,7 @@ class DLDWrapper:
         spotter = self.teacher if batch[0].full else self.spotter
         # Not inference_mode: what a spotter caches there could never enter a later training step.
         with self._one_at_a_time, torch.no_grad(), use_scale(batch[0].scale):
-            found = spotter.predict([image.tensor() for image in batch])
+            found = spotter.predict_at([image.tensor() for image in batch], [image.size for image in batch])
         if len(found) != len(batch):
             raise DLDError(
                 f"the backend {self.backend} gave {len(found)} results for {len(batch)} images; "

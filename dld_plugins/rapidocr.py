@@ -9,10 +9,11 @@ they are given by path, so nothing is ever downloaded.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +22,7 @@ from torch import Tensor
 
 from dld_core.config import PartConfig
 from dld_core.errors import MissingExtraError, WeightsError
+from dld_core.imaging import resize
 from dld_core.interfaces import Spotter
 from dld_core.types import Word
 from dld_plugins import engine
@@ -49,6 +51,8 @@ class RapidOCRConfig(PartConfig):
         box_threshold: the mean probability from which a region counts as text.
         unclip_ratio: how far regions grow beyond what was detected.
         turn: whether lines that stand on their head are found and turned.
+        shrink: what works at the scale that is chosen: "both" networks, or the "detector" alone, and lines
+            are read from the native image.
         own_resizing: let the engine resize as it does by default, to compare with: short sides of at least
             736 and long ones of at most 2,000 pixels, whatever was asked for. Its cost is not declared.
         reference_short_side: the short side in pixels that "full" stands for; the engine's own is 736.
@@ -60,6 +64,7 @@ class RapidOCRConfig(PartConfig):
     box_threshold: float = Field(0.5, ge=0, le=1)
     unclip_ratio: float = Field(1.6, gt=0)
     turn: bool = True
+    shrink: Literal["both", "detector"] = "both"
     own_resizing: bool = False
     reference_short_side: int = Field(736, ge=_STRIDE)
 
@@ -117,6 +122,8 @@ class RapidOCRSpotter(Spotter):
         self._engine = _build(config, files, self.device)
         self.charset = _characters(self._engine)
         self._readable = frozenset(self.charset)
+        self.reads_native = config.shrink == "detector" and not config.own_resizing
+        self._detector_input = _DetectorInput(self._engine.text_det) if self.reads_native else None
 
     @classmethod
     def missing(cls) -> str | None:
@@ -148,6 +155,16 @@ class RapidOCRSpotter(Spotter):
         """Read image by image, each at the size that it has."""
         return [[] if engine.too_small(image) else self._read(image) for image in images]
 
+    def predict_at(self, images: Sequence[Tensor], sizes: Sequence[tuple[int, int]]) -> list[list[Word]]:
+        """Read image by image; with `shrink: detector` the detector works at these sizes."""
+        if self._detector_input is None:
+            return self.predict(images)
+        words = []
+        for image, size in zip(images, sizes, strict=True):
+            with self._detector_input.at(_rounded(*size)):
+                words += self.predict([image])
+        return words
+
     def _read(self, image: Tensor) -> list[Word]:
         pixels = engine.to_rgb(image)
         found = self._engine(np.ascontiguousarray(pixels[:, :, ::-1]))  # arrays are BGR to RapidOCR
@@ -161,8 +178,7 @@ class RapidOCRSpotter(Spotter):
         """
         if self.config.own_resizing:
             return None
-        sides = (max(1, round(side / _STRIDE)) * _STRIDE for side in (height, width))
-        return float(self._detector_cost.at(*sides) + words * self._word_cost)
+        return float(self._detector_cost.at(*_rounded(height, width)) + words * self._word_cost)
 
     @cached_property
     def _detector_cost(self) -> AreaCost:
@@ -172,6 +188,36 @@ class RapidOCRSpotter(Spotter):
     def _word_cost(self) -> int:
         turning = flops(self.files.turner, [_TURNER_INPUT])[0] if self.config.turn else 0
         return flops(self.files.reader, [_READER_INPUT])[0] + turning
+
+
+class _DetectorInput:
+    """What resizes images for the engine's detector; `at` gives it a size of our choice for a while."""
+
+    def __init__(self, detector: Any) -> None:
+        self._engines_own = detector.get_preprocess
+        self._size: tuple[int, int] | None = None
+        detector.get_preprocess = self._step
+
+    @contextmanager
+    def at(self, size: tuple[int, int]) -> Iterator[None]:
+        """Inside, the detector works at this (height, width)."""
+        self._size = size
+        try:
+            yield
+        finally:
+            self._size = None
+
+    def _step(self) -> Any:
+        step, size = self._engines_own(), self._size
+        if size is not None:
+            step.resize = partial(resize, size=size)
+        return step
+
+
+def _rounded(height: int, width: int) -> tuple[int, int]:
+    """Both sides at the nearest multiples of 32."""
+    first, second = (max(1, round(side / _STRIDE)) * _STRIDE for side in (height, width))
+    return first, second
 
 
 def _build(config: RapidOCRConfig, files: ModelFiles, device: str) -> Any:

@@ -271,6 +271,46 @@ def costing(flops: Callable[[int, int, int], float | None]) -> type:
     return type("Costs", (ToySpotter,), {"flops": lambda self, h, w, words=0: flops(h, w, words)})
 
 
+class TwoStages(ToySpotter):
+    """Gets native images."""
+
+    reads_native = True
+
+
+@breaks("S16")
+class ForgetsImagesAtASize(ToySpotter):
+    def predict_at(self, images: Sequence[Tensor], sizes: Any) -> list[list[Word]]:
+        return self.predict(images[:1])
+
+
+@breaks("S16")
+class ReadsAtHalfTheSizeAskedFor(ToySpotter):
+    def predict_at(self, images: Sequence[Tensor], sizes: Any) -> list[list[Word]]:
+        return self.predict([image[:, ::2, ::2] for image in images])
+
+
+@breaks("S16")
+class AnswersInWorkingPixels(TwoStages):
+    def predict_at(self, images: Sequence[Tensor], sizes: Any) -> list[list[Word]]:
+        found = []
+        for image, size, words in zip(images, sizes, self.predict(images), strict=True):
+            y, x = size[0] / image.shape[1], size[1] / image.shape[2]
+            moved = [Word(w.text, w.score, tuple((a * x, b * y) for a, b in w.polygon)) for w in words]
+            found.append(moved)
+        return found
+
+
+@breaks("S16")
+class AnswersOutsideTheImage(TwoStages):
+    def predict_at(self, images: Sequence[Tensor], sizes: Any) -> list[list[Word]]:
+        found = self.predict(images)
+        if any(size != tuple(image.shape[1:]) for image, size in zip(images, sizes, strict=True)):
+            word = Word("a", 0.5, ((0.0, 0.0), (1e4, 0.0), (1e4, 9.0)))
+            return [[*words, word] for words in found]
+        return found
+
+
+breaks_by("S2", ToySpotter, reads_native="yes")
 breaks("S15", "shrinks with the size")(costing(lambda h, w, n: 1e9 / (h * w)))
 breaks("S15", "shrinks with the words")(costing(lambda h, w, n: h * w - n))
 breaks("S15", "infinite")(costing(lambda h, w, n: float("inf")))

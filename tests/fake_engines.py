@@ -31,6 +31,13 @@ def quad(box: Box) -> list[list[float]]:
     return [[left, top], [right, top], [right, bottom], [left, bottom]]
 
 
+class FakeDetector:
+    """Its `text_det`: makes what resizes for it anew for every image."""
+
+    def get_preprocess(self) -> Any:
+        return types.SimpleNamespace(resize=lambda pixels: pixels)
+
+
 class FakeRapidOCR:
     """`rapidocr.RapidOCR`: remembers its parameters and what it saw; `answer` overrides what it says."""
 
@@ -39,11 +46,15 @@ class FakeRapidOCR:
     def __init__(self, params: dict[str, Any]) -> None:
         self.params = params
         self.seen: list[np.ndarray] = []
+        self.detected: list[tuple[int, int]] = []
         decoder = types.SimpleNamespace(character=["blank", "a", "b", "c", "d", "é", " "])
+        self.text_det = FakeDetector()
         self.text_rec = types.SimpleNamespace(postprocess_op=decoder)
 
     def __call__(self, pixels: np.ndarray, use_det: bool = True) -> Any:
         self.seen.append(pixels)
+        if use_det:
+            self.detected.append(self.text_det.get_preprocess().resize(pixels).shape[:2])
         if self.answer is not None:
             return self.answer
         box = dark_box(pixels)

@@ -16,7 +16,7 @@ from fake_engines import LINE, FakeRapidOCR, install_rapidocr, quad
 from torch import Tensor
 
 from dld_core import ConfigError, WeightsError
-from dld_core.testing import SpotterContract, samples
+from dld_core.testing import SpotterContract, compare, samples
 from dld_plugins.rapidocr import RapidOCRSpotter, words_of
 
 INSTALLED = all(importlib.util.find_spec(name) for name in ("rapidocr", "onnxruntime", "onnx"))
@@ -42,9 +42,14 @@ class TestRapidOCROnAFake(SpotterContract):
         pytest.skip("the fake has no graphs to count; TestRapidOCR counts the real ones")
 
 
+class TestRapidOCROfNativeImagesOnAFake(TestRapidOCROnAFake):
+    def make(self) -> RapidOCRSpotter:
+        return RapidOCRSpotter.create(weights=self.folder, shrink="detector")
+
+
 @functools.cache
-def shared() -> RapidOCRSpotter:
-    return RapidOCRSpotter.create(threads=1)
+def shared(**options: Any) -> RapidOCRSpotter:
+    return RapidOCRSpotter.create(threads=1, **options)
 
 
 @real
@@ -60,6 +65,12 @@ class TestRapidOCR(SpotterContract):
         return samples.pages()[2:]
 
 
+@real
+class TestRapidOCROfNativeImages(TestRapidOCR):
+    def make(self) -> RapidOCRSpotter:
+        return shared(shrink="detector")
+
+
 def test_nothing_is_left_to_the_engine_that_changes_the_size(folder: Path) -> None:
     params = RapidOCRSpotter.create(weights=folder, threads=3)._engine.params
     assert params["Global.use_preprocess_img"] is False
@@ -73,6 +84,18 @@ def test_nothing_is_left_to_the_engine_that_changes_the_size(folder: Path) -> No
         & stock._engine.params.keys()
     )
     assert stock.flops(64, 64) is None
+
+
+def test_the_detector_alone_can_be_shrunk(folder: Path) -> None:
+    spotter = RapidOCRSpotter.create(weights=folder, shrink="detector")
+    image = samples.page(320, 480)
+    assert spotter.reads_native
+    words = spotter.predict_at([image], [(150, 225)])[0]
+    assert spotter._engine.detected[-1] == (160, 224)
+    assert spotter._engine.seen[-1].shape == (320, 480, 3)
+    assert compare.difference(words, spotter.predict([image])[0]) is None  # pixels of the image as given
+    assert spotter._engine.detected[-1] == (320, 480)
+    assert not RapidOCRSpotter.create(weights=folder, shrink="detector", own_resizing=True).reads_native
 
 
 def test_models_are_given_by_path_so_that_nothing_is_downloaded(folder: Path) -> None:

@@ -105,25 +105,24 @@ def test_the_networks_in_pieces_are_the_published_ones() -> None:
 
 
 def test_the_detector_alone_can_be_shrunk(monkeypatch: pytest.MonkeyPatch) -> None:
-    spotter = fresh(shrink="detector", detector_scale=0.5)
+    spotter = fresh(shrink="detector")
     seen = []
     run = spotter._sessions.run
     monkeypatch.setattr(
         spotter._sessions, "run", lambda path, weights, x: seen.append(x.shape) or run(path, weights, x)
     )
     image = samples.page(320, 480)
-    words = spotter.predict([image])[0]
-    assert seen[0] == (1, 3, 160, 256)  # 480 / 2 lies between multiples of 32
+    words = spotter.predict_at([image], [(160, 240)])[0]
+    assert seen[0] == (1, 3, 160, 256)  # 240 lies between multiples of 32
     assert [word.text for word in words] == list(samples.WORDS)
     whole = shared().predict([image])[0]
     for one, other in zip(words, whole, strict=True):
         assert np.abs(one.array - other.array).max() < 20  # in pixels of the image as given
-    assert spotter.flops(320, 480) == shared().flops(160, 256)
 
 
 def test_options_that_contradict_each_other_are_refused() -> None:
-    with pytest.raises(ConfigError, match="detector_scale acts only where shrink is 'detector'"):
-        PPOCRSpotter.create(detector_scale=0.5)
+    with pytest.raises(ConfigError, match="shrink"):
+        PPOCRSpotter.create(shrink="reader")
     with pytest.raises(ConfigError, match="preset"):
         PPOCRSpotter.create(preset="huge")
     assert PPOCRConfig.parse({"preset": "tiny"}).unclip_ratio == 1.4

@@ -24,7 +24,7 @@ def _factor(like: Tensor, one: Tensor, other: Tensor) -> Tensor:
     return like.new_tensor([x, y, x, y])
 
 
-def class_divergence(teacher: BoxOpinion, student: BoxOpinion, text_share: float = 0.5) -> Tensor:
+def class_divergence(teacher: BoxOpinion, student: BoxOpinion, text_share: float | None = 0.5) -> Tensor:
     """KL(teacher || student) of the classes, a share of it over what is text and the rest elsewhere.
 
     Most boxes are background; without the shares they would be nearly all of the mean.
@@ -42,6 +42,8 @@ def box_distance(teacher: BoxOpinion, student: BoxOpinion) -> Tensor:
     return weighted_mean(apart.sum(-1), 1 - teacher.logits.detach().float().softmax(-1)[:, 0])
 
 
-def opinions_apart(teacher: BoxOpinion, student: BoxOpinion, text_share: float = 0.5) -> dict[str, Tensor]:
+def opinions_apart(
+    teacher: BoxOpinion, student: BoxOpinion, text_share: float | None = 0.5
+) -> dict[str, Tensor]:
     """Both terms by name."""
     return {"class": class_divergence(teacher, student, text_share), "box": box_distance(teacher, student)}

@@ -35,7 +35,8 @@ class DistillConfig(TrainConfig):
             `init`, where given, decides instead.
         distiller: name of the distiller (`dld backends` lists them), and `distiller_options` its options.
         detection: weight of the distillation of the detector: its maps, or its opinion of boxes.
-        text_share: of that weight, what lies on text; the rest lies on background.
+        text_share: of that weight, what lies on text; the rest lies on background. None lets every position
+            (or box) count alike, which leaves probabilities what they are.
         scales: the student's, as fractions of the teacher's resolution.
         scales_per_step: how many of them a step reads, the same for the whole batch.
         read_others: also read the other scales in every step, without learning from them (a joint
@@ -59,7 +60,7 @@ class DistillConfig(TrainConfig):
     distiller: str = "skd"
     distiller_options: dict[str, Any] = Field(default_factory=dict)
     detection: float = Field(default=1.0, ge=0)
-    text_share: float = Field(default=0.5, gt=0, lt=1)
+    text_share: float | None = Field(default=0.5, gt=0, lt=1)
     scales: tuple[float, ...] = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 1.0)
     scales_per_step: int = Field(default=1, ge=1)
     read_others: bool = False

@@ -18,20 +18,20 @@ def map_divergence(
     student: DenseMap,
     teacher_sizes: Sequence[Size],
     student_sizes: Sequence[Size],
-    text_share: float = 0.5,
+    text_share: float | None = 0.5,
 ) -> Tensor:
     """KL(teacher || student) of the probabilities, a share of it over what is text and the rest elsewhere.
 
     The teacher's probabilities (not its logits) are averaged down: a position of the student's that text
     half covers should say one half. Text is a few per cent of a photo; without the shares the background
     would be nearly all of the mean. With them, what is doubtful is taken for text more often than it is one:
-    where no loss on true labels corrects that, give text a smaller share. The teacher is believed everywhere,
-    in don't-care regions too.
+    where no loss on true labels corrects that, let every position count alike. The teacher is believed
+    everywhere, in don't-care regions too.
 
     Args:
         teacher, student: over their batches as padded; the padding is left out.
         teacher_sizes, student_sizes: true (height, width) of the images of each batch, pixels.
-        text_share: of the mean, in (0, 1).
+        text_share: of the mean, in (0, 1); None for the mean over all positions.
     """
     parts = []
     for index, (large, small) in enumerate(zip(teacher_sizes, student_sizes, strict=True)):
@@ -53,7 +53,7 @@ def _inside(dense: DenseMap, index: int, size: Size) -> Tensor:
     return dense.logits[index, :height, :width].float()
 
 
-def _balanced(wanted: Tensor, logits: Tensor, text_share: float) -> Tensor:
+def _balanced(wanted: Tensor, logits: Tensor, text_share: float | None) -> Tensor:
     wanted = wanted.clamp(0, 1)
     divergence = (
         F.binary_cross_entropy_with_logits(logits, wanted, reduction="none")
@@ -63,8 +63,10 @@ def _balanced(wanted: Tensor, logits: Tensor, text_share: float) -> Tensor:
     return shared_mean(divergence, wanted, text_share)
 
 
-def shared_mean(values: Tensor, text: Tensor, text_share: float) -> Tensor:
-    """A share from what is text (weights in [0, 1]), the rest from what is not."""
+def shared_mean(values: Tensor, text: Tensor, text_share: float | None) -> Tensor:
+    """A share from what is text (weights in [0, 1]), the rest from what is not; None: all alike."""
+    if text_share is None:
+        return values.sum() / max(values.numel(), 1)
     return text_share * weighted_mean(values, text) + (1 - text_share) * weighted_mean(values, 1 - text)
 
 

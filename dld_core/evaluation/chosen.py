@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dld_core.evaluation.fixed import FixedScale, to_native
+from dld_core.evaluation.fixed import FixedScale, View, spot, to_native
 from dld_core.interfaces import Spotter
 from dld_core.resolution import Policy, ScaleChooser
 from dld_core.types import Word
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,18 +33,18 @@ class ChosenScale:
         """What reads."""
         return self.chooser.spotter
 
-    def prepare(self, pixels: NDArray[np.uint8]) -> Tensor:
-        """Choose, and resize: uint8 [3, h, w]."""
+    def prepare(self, pixels: NDArray[np.uint8]) -> View:
+        """Choose, and resize."""
         return self._reader(pixels).prepare(pixels)
 
-    def spot(self, image: Tensor) -> list[Word]:
+    def spot(self, view: View) -> list[Word]:
         """What the spotter finds, in pixels of the prepared image."""
-        return FixedScale(self.spotter, 1.0).spot(image)
+        return spot(self.spotter, view)
 
     def read(self, pixels: NDArray[np.uint8]) -> list[Word]:
         """Choose, resize, read, and bring the polygons back to the image's own pixels."""
-        image = self.prepare(pixels)
-        return to_native(self.spot(image), image, pixels)
+        view = self.prepare(pixels)
+        return to_native(self.spot(view), view.image, pixels)
 
     def _reader(self, pixels: NDArray[np.uint8]) -> FixedScale:
         return FixedScale(self.spotter, self.chooser(pixels, self.policy).scale, "reference")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,6 +38,18 @@ def parse_scales(text: str) -> tuple[float, ...]:
     return tuple(scales)
 
 
+class View(NamedTuple):
+    """What a spotter gets of an image.
+
+    Attributes:
+        image: uint8 [3, H, W], resized to the working size, or native where the spotter wants that.
+        size: the working (height, width).
+    """
+
+    image: Tensor
+    size: tuple[int, int]
+
+
 @dataclass(frozen=True, slots=True)
 class FixedScale:
     """Reads images shrunk to a fixed fraction.
@@ -60,34 +72,39 @@ class FixedScale:
         fit = scale_to(height, width, short, WorkingLimits(), self.scale)
         return fit.height, fit.width
 
-    def prepare(self, pixels: NDArray[np.uint8]) -> Tensor:
-        """The image at its working size, uint8 [3, h, w]."""
+    def prepare(self, pixels: NDArray[np.uint8]) -> View:
+        """The image as the spotter gets it."""
         import torch
 
-        resized = resize(pixels, size=self.size(*pixels.shape[:2]))
-        return torch.from_numpy(np.array(resized.transpose(2, 0, 1), order="C"))
+        size = self.size(*pixels.shape[:2])
+        given = pixels if self.spotter.reads_native else resize(pixels, size=size)
+        return View(torch.from_numpy(np.array(given.transpose(2, 0, 1), order="C")), size)
 
-    def spot(self, image: Tensor) -> list[Word]:
+    def spot(self, view: View) -> list[Word]:
         """What the spotter finds, in pixels of the prepared image."""
-        import torch
-
-        from dld_core.distillation.norms import use_scale
-
-        scale = min(image.shape[1:]) / self.spotter.reference_short_side
-        with torch.no_grad(), use_scale(scale):
-            return self.spotter.predict([image])[0]
+        return spot(self.spotter, view)
 
     def read(self, pixels: NDArray[np.uint8]) -> list[Word]:
         """Resize, read, and bring the polygons back to the image's own pixels."""
-        image = self.prepare(pixels)
-        return to_native(self.spot(image), image, pixels)
+        view = self.prepare(pixels)
+        return to_native(self.spot(view), view.image, pixels)
 
     def declared(self, height: int, width: int, words: int) -> float | None:
         """FLOPs that the spotter declares for an image of this native size."""
         return self.spotter.flops(*self.size(height, width), words)
 
 
+def spot(spotter: Spotter, view: View) -> list[Word]:
+    """What a spotter finds in one image, in pixels of the prepared image."""
+    import torch
+
+    from dld_core.distillation.norms import use_scale
+
+    with torch.no_grad(), use_scale(min(view.size) / spotter.reference_short_side):
+        return spotter.predict_at([view.image], [view.size])[0]
+
+
 def to_native(words: Sequence[Word], image: Tensor, pixels: NDArray[np.uint8]) -> list[Word]:
-    """Words of a resized image [3, h, w] in pixels of the original [H, W, 3]."""
+    """Words of a prepared image [3, h, w] in pixels of the original [H, W, 3]."""
     x, y = pixels.shape[1] / image.shape[2], pixels.shape[0] / image.shape[1]
     return [Word(w.text, w.score, tuple((px * x, py * y) for px, py in w.polygon)) for w in words]

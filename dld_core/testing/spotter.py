@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from dld_core.config import PartConfig
@@ -19,6 +22,7 @@ from dld_core.types import Word
 THREADS = 8
 _TRAINING = ("forward_train", "recognize", "decoder")
 _BORDER = 1e-3  # pixels that rounding may put a point outside
+_ASTRAY = 0.1  # of the longer side, by which the centre of a word may move with the working size
 
 
 class SpotterContract:
@@ -49,13 +53,15 @@ class SpotterContract:
 
     @contract("S2", "the declared data are of the right types and in range")
     def test_s2_declares_sane_data(self) -> None:
-        """size_divisor, reference_short_side, thread_safe, charset, config_type."""
+        """size_divisor, reference_short_side, thread_safe, reads_native, charset, config_type."""
         s = self.make()
         for name in ("size_divisor", "reference_short_side"):
             value = getattr(s, name)
             whole = isinstance(value, int) and not isinstance(value, bool) and value >= 1
             require(whole, f"{name} must be a whole number of pixels, 1 or more, not {value!r}")
-        require(isinstance(s.thread_safe, bool), f"thread_safe must be True or False, not {s.thread_safe!r}")
+        for name in ("thread_safe", "reads_native"):
+            value = getattr(s, name)
+            require(isinstance(value, bool), f"{name} must be True or False, not {value!r}")
         require(
             isinstance(s.charset, str) and s.charset, "charset must be a str with every readable character"
         )
@@ -101,15 +107,8 @@ class SpotterContract:
     def test_s5_polygons_lie_in_the_image(self) -> None:
         """Strips of 48 x 320 pixels show coordinates that were swapped or not scaled back."""
         for image, word in self._words():
-            height, width = int(image.shape[1]), int(image.shape[2])
-            points = word.polygon
-            require(len(points) >= 3, f"'{word.text}' has a polygon of {len(points)} points")
-            for x, y in points:
-                require(math.isfinite(x) and math.isfinite(y), f"'{word.text}' has the point ({x}, {y})")
-                inside = -_BORDER <= x <= width + _BORDER and -_BORDER <= y <= height + _BORDER
-                require(
-                    inside, f"'{word.text}' has the point ({x}, {y}) in an image of {width} x {height} pixels"
-                )
+            require(len(word.polygon) >= 3, f"'{word.text}' has a polygon of {len(word.polygon)} points")
+            self._inside(image, [word])
 
     @contract("S6", "scores lie in [0, 1], and texts hold characters of the charset alone")
     def test_s6_scores_and_texts_are_in_range(self) -> None:
@@ -224,6 +223,23 @@ class SpotterContract:
         require(math.isfinite(wordy) and small > 0, f"flops must be finite and positive, not {costs}")
         require(small < large <= wordy, f"flops must grow with size and words, not {small}, {large}, {wordy}")
 
+    @contract("S16", "predict_at() reads for a working size; its words lie in the image as it was given")
+    def test_s16_reads_for_a_working_size(self) -> None:
+        """At an image's own size it is `predict`; with `reads_native` it is asked for half of it as well."""
+        spotter = self.make()
+        images = self.images()
+        alone = [self._predict_one(spotter, image) for image in images]
+        found = spotter.predict_at(images, [_size(image) for image in images])
+        require(len(found) == len(images), f"{len(images)} images gave {len(found)} lists")
+        for index, (one, other) in enumerate(zip(alone, found, strict=True)):
+            self._same(one, other, f"predict and predict_at read image {index} differently at its own size")
+        if not spotter.reads_native:
+            return
+        halved = spotter.predict_at(images, [(max(h // 2, 1), max(w // 2, 1)) for h, w in map(_size, images)])
+        for image, one, other in zip(images, alone, halved, strict=True):
+            self._inside(image, other)
+            self._same_places(image, one, other)
+
     def _predict_one(self, spotter: Spotter, image: Tensor) -> list[Word]:
         found = spotter.predict([image])
         require(len(found) == 1, f"one image of {tuple(image.shape)} gave {len(found)} lists")
@@ -237,6 +253,35 @@ class SpotterContract:
             skip("no word was found in any image: make one that reads, or override images()")
         return words
 
+    def _inside(self, image: Tensor, words: Sequence[Word]) -> None:
+        height, width = _size(image)
+        for text, (x, y) in ((word.text, point) for word in words for point in word.polygon):
+            require(math.isfinite(x) and math.isfinite(y), f"'{text}' has the point ({x}, {y})")
+            inside = -_BORDER <= x <= width + _BORDER and -_BORDER <= y <= height + _BORDER
+            require(inside, f"'{text}' has the point ({x}, {y}) in an image of {width} x {height} pixels")
+
+    def _same_places(self, image: Tensor, one: Sequence[Word], other: Sequence[Word]) -> None:
+        """A text that occurs once must lie at about the same place of the image."""
+        before, after = _places(one), _places(other)
+        for text in sorted(before.keys() & after.keys()):
+            away = float(np.abs(before[text] - after[text]).max())
+            require(
+                away <= _ASTRAY * max(_size(image)),
+                f"'{text}' lies {away:.0f} pixels off when the detector works at half the size; points are "
+                "in pixels of the image as given, not of the working size",
+            )
+
     def _same(self, one: Sequence[Word], other: Sequence[Word], what: str) -> None:
         told = compare.difference(one, other)
         require(told is None, f"{what}: {told}")
+
+
+def _places(words: Sequence[Word]) -> dict[str, NDArray[np.float32]]:
+    """The centre of each word whose text no other has."""
+    counts = Counter(word.text for word in words)
+    return {word.text: word.array.mean(0) for word in words if counts[word.text] == 1}
+
+
+def _size(image: Tensor) -> tuple[int, int]:
+    """Height and width."""
+    return int(image.shape[1]), int(image.shape[2])

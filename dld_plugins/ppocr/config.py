@@ -24,10 +24,8 @@ class PPOCRConfig(PartConfig):
         runtime: what computes in `predict` on a CPU: "onnx" for onnxruntime, with the weights as they are,
             trained ones too; "torch" for the modules that are trained. Elsewhere torch does.
         threads: CPU threads of onnxruntime; as many as torch uses when left out.
-        shrink: "both" networks see the image as it is given; "detector" makes the detector's input
-            `detector_scale` times as large, and lines are read from the image as it is given.
-        detector_scale: see above. Acts in `predict` alone: in training both see what the batch holds, so a
-            student that was taught at a scale is used with that scale here.
+        shrink: what works at the scale that is chosen: "both" networks, or the "detector" alone, and lines
+            are read from the native image. Acts in reading; in training both see what the batch holds.
         min_score: lines read with less confidence are left out.
         pixel_threshold: the probability from which a pixel counts as text.
         box_threshold: the mean probability from which a region counts as text.
@@ -49,7 +47,6 @@ class PPOCRConfig(PartConfig):
     runtime: Literal["onnx", "torch"] = "onnx"
     threads: int | None = Field(None, ge=1)
     shrink: Literal["both", "detector"] = "both"
-    detector_scale: float = Field(1.0, gt=0, le=1)
     min_score: float = Field(0.5, ge=0, le=1)
     pixel_threshold: float = Field(gt=0, lt=1)
     box_threshold: float = Field(ge=0, le=1)
@@ -69,9 +66,3 @@ class PPOCRConfig(PartConfig):
         if not isinstance(values, dict):
             return values
         return {**cls.presets.get(str(values.get("preset", "small")), SMALL), **values}
-
-    @model_validator(mode="after")
-    def _scale_needs_the_detector_alone(self) -> PPOCRConfig:
-        if self.shrink == "both" and self.detector_scale != 1:
-            raise ValueError("detector_scale acts only where shrink is 'detector'; set both, or neither")
-        return self

@@ -74,12 +74,19 @@ def batches(lines: Sequence[Line], limit: int, least: int) -> Iterator[tuple[lis
         yield group, int(HEIGHT * longest)
 
 
-def as_input(lines: Sequence[Line], width: int) -> NDArray[np.float32]:
-    """Lines as the recogniser takes them: [n, 3, 48, width] in [-1, 1], padded with zeros."""
+def as_input(lines: Sequence[Line], width: int, smooth: bool = False) -> NDArray[np.float32]:
+    """Lines as the recogniser takes them: [n, 3, 48, width] in [-1, 1], padded with zeros.
+
+    Args:
+        smooth: average over the pixels of lines more than twice as high, where the engine skips some. Lines
+            of native images may be ten times as high.
+    """
     stack = np.zeros((len(lines), 3, HEIGHT, width), np.float32)
     for row, line in zip(stack, lines, strict=True):
         own = min(math.ceil(HEIGHT * line.aspect), width)
-        pixels = cv2.resize(line.crop, (own, HEIGHT)).astype(np.float32)
+        average = smooth and line.crop.shape[0] > 2 * HEIGHT
+        how = cv2.INTER_AREA if average else cv2.INTER_LINEAR
+        pixels = cv2.resize(line.crop, (own, HEIGHT), interpolation=how).astype(np.float32)
         row[:, :, :own] = pixels.transpose(2, 0, 1) / 127.5 - 1
     return stack
 

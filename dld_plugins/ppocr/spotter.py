@@ -70,6 +70,7 @@ class PPOCRSpotter(TrainableSpotter):
         self.config = config
         self.files = files
         self.reference_short_side = config.reference_short_side
+        self.reads_native = config.shrink == "detector"
         reading = convert(files.reader, _PROOF["reader"])
         self.charset = files.charset(reading.metadata)
         self.detector = Detector(convert(files.detector, _PROOF["detector"]))
@@ -133,15 +134,21 @@ class PPOCRSpotter(TrainableSpotter):
     @torch.no_grad()
     def predict(self, images: Sequence[Tensor]) -> list[list[Word]]:
         """Read image by image, each at its own size, rounded to multiples of 32 for the detector."""
+        return self.predict_at(images, [(image.shape[1], image.shape[2]) for image in images])
+
+    @torch.no_grad()
+    def predict_at(self, images: Sequence[Tensor], sizes: Sequence[tuple[int, int]]) -> list[list[Word]]:
+        """Read with the detector at these sizes, rounded to multiples of 32; lines from the images given."""
         if self.training:
             raise RuntimeError("call .eval() before predict")
-        return [[] if engine.too_small(image) else list(self._read(image)) for image in images]
+        pairs = zip(images, sizes, strict=True)
+        return [[] if engine.too_small(image) else list(self._read(image, size)) for image, size in pairs]
 
-    def _read(self, image: Tensor) -> Iterator[Word]:
+    def _read(self, image: Tensor, size: tuple[int, int]) -> Iterator[Word]:
         pixels = np.ascontiguousarray(engine.to_rgb(image)[:, :, ::-1])  # both networks take blue first
         height, width = pixels.shape[:2]
         options = RegionOptions(*(getattr(self.config, name) for name in RegionOptions.__slots__))
-        boxes = find_lines(self._probability(pixels), (height, width), options)
+        boxes = find_lines(self._probability(pixels, size), (height, width), options)
         lines = [cut_out(pixels, box) for box in boxes]
         for line, reading in zip(lines, self._readings(lines), strict=True):
             if reading.score >= self.config.min_score:
@@ -150,13 +157,13 @@ class PPOCRSpotter(TrainableSpotter):
                     if word is not None:
                         yield word
 
-    def _probability(self, pixels: Pixels) -> Map:
-        """The detector's map of an image, at the detector's own size."""
-        size = self._detector_size(*pixels.shape[:2])
-        if self.config.detector_scale < 1:
-            small = resize(pixels, size=size)
+    def _probability(self, pixels: Pixels, size: tuple[int, int]) -> Map:
+        """The detector's map of an image for a working size."""
+        own = _detector_size(*size)
+        if self.reads_native:
+            small = resize(pixels, size=own)
         else:
-            small = np.asarray(cv2.resize(pixels, size[::-1]), np.uint8)
+            small = np.asarray(cv2.resize(pixels, own[::-1]), np.uint8)
         mean, std = (np.array(values, np.float32) for values in (self.files.mean, self.files.std))
         x = ((small.astype(np.float32) / np.float32(255) - mean) / std).transpose(2, 0, 1)[None]
         if self._on_onnx:
@@ -165,18 +172,12 @@ class PPOCRSpotter(TrainableSpotter):
         logits = self.detector(torch.from_numpy(np.ascontiguousarray(x)).to(module_device(self)))
         return np.asarray(logits[0, 0].sigmoid().float().cpu().numpy())
 
-    def _detector_size(self, height: int, width: int) -> tuple[int, int]:
-        """Sides of the detector's input for an image: the nearest multiples of 32."""
-        sides = (round(side * self.config.detector_scale / STRIDE) for side in (height, width))
-        first, second = (max(side, 1) * STRIDE for side in sides)
-        return first, second
-
     def _readings(self, lines: Sequence[Line]) -> list[Reading]:
         """What every line says, in order."""
         found: dict[int, Reading] = {}
         for group, width in batches(lines, self.config.reader_batch, self.config.reader_width):
             some = [lines[index] for index in group]
-            tokens, sure = self._best_tokens(as_input(some, width))
+            tokens, sure = self._best_tokens(as_input(some, width, smooth=self.reads_native))
             for index, line, own, certainty in zip(group, some, tokens, sure, strict=True):
                 covered = len(own) * line.aspect * HEIGHT / width
                 found[index] = best_path(own, certainty, self.charset, covered)
@@ -250,7 +251,7 @@ class PPOCRSpotter(TrainableSpotter):
 
         Lines of several words cost less than this, lines longer than `reader_width` more.
         """
-        return float(self._detector_cost.at(*self._detector_size(height, width)) + words * self._line_cost)
+        return float(self._detector_cost.at(*_detector_size(height, width)) + words * self._line_cost)
 
     @cached_property
     def _detector_cost(self) -> AreaCost:
@@ -259,6 +260,12 @@ class PPOCRSpotter(TrainableSpotter):
     @cached_property
     def _line_cost(self) -> int:
         return flops(self.files.reader, [(1, 3, HEIGHT, self.config.reader_width)])[0]
+
+
+def _detector_size(height: int, width: int) -> tuple[int, int]:
+    """Sides of the detector's input for a working size: the nearest multiples of 32."""
+    first, second = (max(round(side / STRIDE), 1) * STRIDE for side in (height, width))
+    return first, second
 
 
 def _network(name: str) -> str:

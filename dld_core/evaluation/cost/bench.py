@@ -162,12 +162,11 @@ def _warm_up(readers: Sequence[Reader], pixels: Pixels, times: int) -> None:
 
 
 def _count(reader: Reader, pixels: Pixels, log: _Log) -> None:
-    image, resizing = count(lambda: reader.prepare(pixels))
-    words, reading = count(lambda: reader.spot(image))
-    height, width = int(image.shape[1]), int(image.shape[2])
-    log.sizes.append((height, width))
+    view, resizing = count(lambda: reader.prepare(pixels))
+    words, reading = count(lambda: reader.spot(view))
+    log.sizes.append(view.size)
     log.words.append(len(words))
-    declared = reader.spotter.flops(height, width, len(words))
+    declared = reader.spotter.flops(*view.size, len(words))
     spent = reading.check().flops or declared
     log.flops.append(None if spent is None else resizing.check().flops + spent)
     log.spotter.append(spent)
