@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dld_core.imaging import LoadedImage
+from dld_core.imaging.tensors import as_tensor
 from dld_core.types import Page, Word
 
 if TYPE_CHECKING:
@@ -69,10 +70,8 @@ class Prepared:
         return cls(pixels, size, *native, loaded.name, scale, notes, timings, full, chosen, again)
 
     def tensor(self) -> Tensor:
-        """The pixels as a uint8 tensor [3, h, w] of its own memory."""
-        import torch
-
-        return torch.from_numpy(np.array(self.pixels.transpose(2, 0, 1), order="C"))
+        """The pixels as a uint8 tensor [3, h, w]; native ones are not copied."""
+        return as_tensor(self.pixels, share=self.pixels.shape[:2] != self.size)
 
 
 def batches(

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from dld_core import geometry
 from dld_core.errors import MissingExtraError
+from dld_core.imaging.opencv import import_cv2
 from dld_core.types import Word
 
 TOO_SMALL = 8  # pixels; a side below this holds nothing legible, and engines fail on it in their own ways
@@ -67,6 +68,13 @@ def install_line(extra: str) -> str:
 def to_rgb(image: Tensor) -> NDArray[np.uint8]:
     """The image [3, H, W] as a contiguous RGB array [H, W, 3] of its own memory, on the CPU."""
     return np.array(image.detach().cpu().numpy().transpose(1, 2, 0), dtype=np.uint8, order="C")
+
+
+def to_bgr(image: Tensor) -> NDArray[np.uint8]:
+    """The same with blue first. Large images whose memory is [H, W, 3] already cost little."""
+    cv2 = import_cv2()
+    pixels = np.ascontiguousarray(image.detach().cpu().numpy().transpose(1, 2, 0), dtype=np.uint8)
+    return np.asarray(cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR), np.uint8)
 
 
 def too_small(image: Tensor) -> bool:

@@ -166,8 +166,8 @@ class RapidOCRSpotter(Spotter):
         return words
 
     def _read(self, image: Tensor) -> list[Word]:
-        pixels = engine.to_rgb(image)
-        found = self._engine(np.ascontiguousarray(pixels[:, :, ::-1]))  # arrays are BGR to RapidOCR
+        pixels = engine.to_bgr(image)  # which is what RapidOCR takes arrays for
+        found = self._engine(pixels)
         return list(words_of(found, pixels.shape[1], pixels.shape[0], self._readable))
 
     def flops(self, height: int, width: int, words: int = 0) -> float | None:

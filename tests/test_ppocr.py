@@ -7,6 +7,7 @@ import functools
 import importlib.util
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -16,8 +17,10 @@ from torch import Tensor
 from dld_core import ConfigError, DLDWrapper, MissingExtraError, WeightsError
 from dld_core.testing import TrainableSpotterContract, compare, samples
 from dld_core.types import Batch
-from dld_plugins.ppocr import PPOCRConfig, PPOCRSpotter, files
+from dld_plugins.ppocr import PPOCRConfig, PPOCRSpotter, files, regions
 from dld_plugins.ppocr.networks import constants_of
+from dld_plugins.ppocr.regions import RegionOptions, find_lines
+from dld_plugins.rapidocr import RapidOCRSpotter
 
 LACKING = PPOCRSpotter.missing()
 pytestmark = pytest.mark.skipif(LACKING is not None, reason=str(LACKING))
@@ -120,12 +123,37 @@ def test_the_detector_alone_can_be_shrunk(monkeypatch: pytest.MonkeyPatch) -> No
         assert np.abs(one.array - other.array).max() < 20  # in pixels of the image as given
 
 
+ENGINES_OWN = {"shrink": "both", "unclip_ratio": 1.6, "edge": 0, "finer": 1}
+
+
+def test_with_the_engine_s_own_numbers_it_reads_what_the_engine_reads() -> None:
+    assert RegionOptions(**{k: v for k, v in ENGINES_OWN.items() if k != "shrink"}) == regions.ENGINES_OWN
+    spotter, engine = fresh(**ENGINES_OWN), RapidOCRSpotter.create(threads=1, turn=False)
+    for image in (samples.page(320, 480), samples.page(230, 410, seed=4)):
+        (one,), (other,) = spotter.predict([image]), engine.predict([image])
+        assert [word.text for word in one] == [word.text for word in other]
+        for mine, theirs in zip(one, other, strict=True):
+            assert np.abs(mine.array - theirs.array).max() <= 1
+
+
+def test_regions_are_cut_finer_and_without_the_blur_of_the_map() -> None:
+    """A word 10 pixels high, of which half is taught as text, seen through a blur of a pixel."""
+    text = np.zeros((64, 160), np.float32)
+    text[29:34, 22:98] = 1
+    seen = np.asarray(cv2.GaussianBlur(text, (0, 0), 1.0), np.float32)
+    (own,) = find_lines(seen, (64, 160), regions.ENGINES_OWN)
+    (fine,) = find_lines(seen, (64, 160), RegionOptions())
+    high = [float(box[:, 1].max() - box[:, 1].min()) for box in (own, fine)]
+    assert 9 <= high[1] <= 13
+    assert high[0] >= high[1] + 2
+
+
 def test_options_that_contradict_each_other_are_refused() -> None:
     with pytest.raises(ConfigError, match="shrink"):
         PPOCRSpotter.create(shrink="reader")
     with pytest.raises(ConfigError, match="preset"):
         PPOCRSpotter.create(preset="huge")
-    assert PPOCRConfig.parse({"preset": "tiny"}).unclip_ratio == 1.4
+    assert PPOCRConfig.parse({"preset": "tiny"}).unclip_ratio == 1.1
     assert PPOCRConfig.parse({"preset": "tiny", "unclip_ratio": 2}).unclip_ratio == 2
 
 

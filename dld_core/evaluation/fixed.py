@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from dld_core.errors import ConfigError
 from dld_core.imaging.resizing import WorkingLimits, resize, scale_to
+from dld_core.imaging.tensors import as_tensor
 from dld_core.interfaces import Spotter
 from dld_core.types import Word
 
@@ -74,11 +75,10 @@ class FixedScale:
 
     def prepare(self, pixels: NDArray[np.uint8]) -> View:
         """The image as the spotter gets it."""
-        import torch
-
         size = self.size(*pixels.shape[:2])
-        given = pixels if self.spotter.reads_native else resize(pixels, size=size)
-        return View(torch.from_numpy(np.array(given.transpose(2, 0, 1), order="C")), size)
+        if self.spotter.reads_native:
+            return View(as_tensor(pixels, share=True), size)
+        return View(as_tensor(resize(pixels, size=size)), size)
 
     def spot(self, view: View) -> list[Word]:
         """What the spotter finds, in pixels of the prepared image."""

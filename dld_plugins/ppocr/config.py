@@ -9,9 +9,9 @@ from pydantic import Field, model_validator
 
 from dld_core.config import PartConfig
 
-# How sure PP-OCR's own settings want a region to be, and how far they let it grow.
-SMALL: Mapping[str, Any] = {"pixel_threshold": 0.3, "box_threshold": 0.5, "unclip_ratio": 1.6}
-TINY: Mapping[str, Any] = {"pixel_threshold": 0.2, "box_threshold": 0.4, "unclip_ratio": 1.4}
+# How sure a region has to be is as PP-OCR's own settings have it; how far it grows goes with `edge`.
+SMALL: Mapping[str, Any] = {"pixel_threshold": 0.3, "box_threshold": 0.5, "unclip_ratio": 1.3}
+TINY: Mapping[str, Any] = {"pixel_threshold": 0.2, "box_threshold": 0.4, "unclip_ratio": 1.1}
 
 COLUMN = 8  # pixels of a line, 48 high, for each column of the recogniser's context
 
@@ -24,12 +24,14 @@ class PPOCRConfig(PartConfig):
         runtime: what computes in `predict` on a CPU: "onnx" for onnxruntime, with the weights as they are,
             trained ones too; "torch" for the modules that are trained. Elsewhere torch does.
         threads: CPU threads of onnxruntime; as many as torch uses when left out.
-        shrink: what works at the scale that is chosen: "both" networks, or the "detector" alone, and lines
-            are read from the native image. Acts in reading; in training both see what the batch holds.
+        shrink: what works at the scale that is chosen: the "detector" alone, and lines are read from the
+            native image; or "both" networks. Acts in reading; in training both see what the batch holds.
         min_score: lines read with less confidence are left out.
         pixel_threshold: the probability from which a pixel counts as text.
         box_threshold: the mean probability from which a region counts as text.
-        unclip_ratio: how far regions grow beyond what was detected.
+        unclip_ratio: how far regions grow beyond what was detected, by their thickness.
+        edge: how much less they grow, in pixels of the detector's input: what its blur adds on every side.
+        finer: how many times the map is enlarged before regions are cut from it.
         reader_width: pixels to which shorter lines (48 high) are padded before they are read.
         reader_batch: lines read at once; all are padded to the longest of them.
         region_width: pixels, of lines 48 high, to which the regions of a training batch are padded; longer
@@ -46,11 +48,13 @@ class PPOCRConfig(PartConfig):
     preset: Literal["small", "tiny"] = "small"
     runtime: Literal["onnx", "torch"] = "onnx"
     threads: int | None = Field(None, ge=1)
-    shrink: Literal["both", "detector"] = "both"
+    shrink: Literal["both", "detector"] = "detector"
     min_score: float = Field(0.5, ge=0, le=1)
     pixel_threshold: float = Field(gt=0, lt=1)
     box_threshold: float = Field(ge=0, le=1)
     unclip_ratio: float = Field(gt=0)
+    edge: float = Field(0.7, ge=0)
+    finer: int = Field(3, ge=1, le=8)
     reader_width: int = Field(320, ge=32)
     reader_batch: int = Field(6, ge=1)
     region_width: int = Field(192, ge=32, multiple_of=2 * COLUMN)

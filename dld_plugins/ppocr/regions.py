@@ -2,6 +2,11 @@
 
 What looks odd (whole pixels, the dilation to one side, sides of 3 and 5) is theirs: the recogniser was made
 for the crops that come of it. Source: RapidOCR 3.10 (`ch_ppocr_det`; Apache-2.0), after PaddleOCR.
+
+Two things are not theirs, and off in `ENGINES_OWN`. The map is enlarged before regions are cut from it
+(`finer`), as whole positions are half a letter where the image is small. And growth allows for the blur of
+the map (`edge`): it thickens every region by about as much, however high the text, so that a ratio that suits
+large letters makes the boxes of small ones too large by half.
 """
 
 from __future__ import annotations
@@ -32,7 +37,13 @@ class RegionOptions:
 
     pixel_threshold: float = 0.3
     box_threshold: float = 0.5
-    unclip_ratio: float = 1.6
+    unclip_ratio: float = 1.3
+    edge: float = 0.7
+    finer: int = 3
+
+
+ENGINES_OWN = RegionOptions(unclip_ratio=1.6, edge=0.0, finer=1)
+"""Of PP-OCRv6 small."""
 
 
 def find_lines(probability: Map, size: tuple[int, int], options: RegionOptions) -> list[Box]:
@@ -45,6 +56,10 @@ def find_lines(probability: Map, size: tuple[int, int], options: RegionOptions) 
     Returns:
         Boxes in whole pixels of the image.
     """
+    if options.finer > 1:
+        probability = np.asarray(
+            cv2.resize(probability, None, fx=options.finer, fy=options.finer), np.float32
+        )
     mask = cv2.dilate((probability > options.pixel_threshold).astype(np.uint8), _NEIGHBOURS)
     contours = cv2.findContours(mask * 255, cv2.RETR_LIST, cv2.CHAIN_APPROX_SIMPLE)[0]
     found = [
@@ -69,7 +84,8 @@ def _grown(probability: Map, contour: NDArray[Any], options: RegionOptions) -> I
         clipper.AddPath(box, pyclipper.JT_ROUND, pyclipper.ET_CLOSEDPOLYGON)
     except pyclipper.ClipperException:  # no area is left of it in whole numbers
         return
-    paths = clipper.Execute(area * options.unclip_ratio / max(length, 1e-9))
+    blur = options.edge * options.finer
+    paths = clipper.Execute(area * options.unclip_ratio / max(length, 1e-9) - blur)
     if len(paths) == 1:
         box, side = _box_round(np.array(paths[0], np.int32).reshape(-1, 1, 2))
         if side >= _LEAST_GROWN:

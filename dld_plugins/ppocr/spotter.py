@@ -145,7 +145,7 @@ class PPOCRSpotter(TrainableSpotter):
         return [[] if engine.too_small(image) else list(self._read(image, size)) for image, size in pairs]
 
     def _read(self, image: Tensor, size: tuple[int, int]) -> Iterator[Word]:
-        pixels = np.ascontiguousarray(engine.to_rgb(image)[:, :, ::-1])  # both networks take blue first
+        pixels = engine.to_bgr(image)  # both networks take blue first
         height, width = pixels.shape[:2]
         options = RegionOptions(*(getattr(self.config, name) for name in RegionOptions.__slots__))
         boxes = find_lines(self._probability(pixels, size), (height, width), options)

@@ -19,7 +19,9 @@ from dld_plugins.ppocr.files import Triple
 from dld_plugins.ppocr.lines import HEIGHT
 
 STRIDE = 32
-SHRINK_RATIO = 0.6  # so that words, grown by the engine, come out a tenth or two larger than they are, as it does
+SHRINK_RATIO = (
+    0.6  # so that words, grown by the engine, come out a tenth or two larger than they are, as it does
+)
 _DETECTOR_TERMS = 2
 
 
