@@ -9,7 +9,7 @@ they are given by path, so nothing is ever downloaded.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
@@ -31,6 +31,7 @@ from dld_plugins.onnx_cost import AreaCost, flops
 _EXTRA = "rapidocr"
 _NEVER = 2**30  # pixels: longer than any image, so that the detector's own limit never acts
 _STRIDE = 32
+_UNCLIP, _OWN_UNCLIP = 1.2, 1.6
 _AS_GIVEN = {
     "Global.use_preprocess_img": False,
     "Global.use_vertical_padding": False,
@@ -49,10 +50,11 @@ class RapidOCRConfig(PartConfig):
         min_score: lines read with less confidence are left out.
         pixel_threshold: the probability from which a pixel counts as text.
         box_threshold: the mean probability from which a region counts as text.
-        unclip_ratio: how far regions grow beyond what was detected.
+        unclip_ratio: how far regions grow beyond what was detected; 1.2 when left out, or the engine's own
+            1.6 with `own_resizing`. The blur of small images makes regions grow by itself.
         turn: whether lines that stand on their head are found and turned.
-        shrink: what works at the scale that is chosen: "both" networks, or the "detector" alone, and lines
-            are read from the native image.
+        shrink: what works at the scale that is chosen: the "detector" alone, and lines are read from the
+            native image; or "both" networks.
         own_resizing: let the engine resize as it does by default, to compare with: short sides of at least
             736 and long ones of at most 2,000 pixels, whatever was asked for. Its cost is not declared.
         reference_short_side: the short side in pixels that "full" stands for; the engine's own is 736.
@@ -62,9 +64,9 @@ class RapidOCRConfig(PartConfig):
     min_score: float = Field(0.5, ge=0, le=1)
     pixel_threshold: float = Field(0.3, gt=0, lt=1)
     box_threshold: float = Field(0.5, ge=0, le=1)
-    unclip_ratio: float = Field(1.6, gt=0)
+    unclip_ratio: float | None = Field(None, gt=0)
     turn: bool = True
-    shrink: Literal["both", "detector"] = "both"
+    shrink: Literal["both", "detector"] = "detector"
     own_resizing: bool = False
     reference_short_side: int = Field(736, ge=_STRIDE)
 
@@ -153,21 +155,17 @@ class RapidOCRSpotter(Spotter):
 
     def predict(self, images: Sequence[Tensor]) -> list[list[Word]]:
         """Read image by image, each at the size that it has."""
-        return [[] if engine.too_small(image) else self._read(image) for image in images]
+        return self.predict_at(images, [(image.shape[1], image.shape[2]) for image in images])
 
     def predict_at(self, images: Sequence[Tensor], sizes: Sequence[tuple[int, int]]) -> list[list[Word]]:
         """Read image by image; with `shrink: detector` the detector works at these sizes."""
-        if self._detector_input is None:
-            return self.predict(images)
-        words = []
-        for image, size in zip(images, sizes, strict=True):
-            with self._detector_input.at(_rounded(*size)):
-                words += self.predict([image])
-        return words
+        pairs = zip(images, sizes, strict=True)
+        return [[] if engine.too_small(image) else self._read(image, size) for image, size in pairs]
 
-    def _read(self, image: Tensor) -> list[Word]:
+    def _read(self, image: Tensor, size: tuple[int, int]) -> list[Word]:
         pixels = engine.to_bgr(image)  # which is what RapidOCR takes arrays for
-        found = self._engine(pixels)
+        with self._detector_input.at(_rounded(*size)) if self._detector_input else nullcontext():
+            found = self._engine(pixels)
         return list(words_of(found, pixels.shape[1], pixels.shape[0], self._readable))
 
     def flops(self, height: int, width: int, words: int = 0) -> float | None:
@@ -230,7 +228,7 @@ def _build(config: RapidOCRConfig, files: ModelFiles, device: str) -> Any:
         "Global.return_word_box": True,
         "Det.thresh": config.pixel_threshold,
         "Det.box_thresh": config.box_threshold,
-        "Det.unclip_ratio": config.unclip_ratio,
+        "Det.unclip_ratio": config.unclip_ratio or (_OWN_UNCLIP if config.own_resizing else _UNCLIP),
         "Det.model_path": str(files.detector),
         "Rec.model_path": str(files.reader),
         "Cls.model_path": str(files.turner),

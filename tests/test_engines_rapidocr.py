@@ -42,9 +42,9 @@ class TestRapidOCROnAFake(SpotterContract):
         pytest.skip("the fake has no graphs to count; TestRapidOCR counts the real ones")
 
 
-class TestRapidOCROfNativeImagesOnAFake(TestRapidOCROnAFake):
+class TestRapidOCROfSmallImagesOnAFake(TestRapidOCROnAFake):
     def make(self) -> RapidOCRSpotter:
-        return RapidOCRSpotter.create(weights=self.folder, shrink="detector")
+        return RapidOCRSpotter.create(weights=self.folder, shrink="both")
 
 
 @functools.cache
@@ -66,9 +66,9 @@ class TestRapidOCR(SpotterContract):
 
 
 @real
-class TestRapidOCROfNativeImages(TestRapidOCR):
+class TestRapidOCROfSmallImages(TestRapidOCR):
     def make(self) -> RapidOCRSpotter:
-        return shared(shrink="detector")
+        return shared(shrink="both")
 
 
 def test_nothing_is_left_to_the_engine_that_changes_the_size(folder: Path) -> None:
@@ -84,10 +84,11 @@ def test_nothing_is_left_to_the_engine_that_changes_the_size(folder: Path) -> No
         & stock._engine.params.keys()
     )
     assert stock.flops(64, 64) is None
+    assert stock._engine.params["Det.unclip_ratio"] == 1.6 > params["Det.unclip_ratio"]
 
 
 def test_the_detector_alone_can_be_shrunk(folder: Path) -> None:
-    spotter = RapidOCRSpotter.create(weights=folder, shrink="detector")
+    spotter = RapidOCRSpotter.create(weights=folder)
     image = samples.page(320, 480)
     assert spotter.reads_native
     words = spotter.predict_at([image], [(150, 225)])[0]
@@ -95,7 +96,8 @@ def test_the_detector_alone_can_be_shrunk(folder: Path) -> None:
     assert spotter._engine.seen[-1].shape == (320, 480, 3)
     assert compare.difference(words, spotter.predict([image])[0]) is None  # pixels of the image as given
     assert spotter._engine.detected[-1] == (320, 480)
-    assert not RapidOCRSpotter.create(weights=folder, shrink="detector", own_resizing=True).reads_native
+    assert not RapidOCRSpotter.create(weights=folder, own_resizing=True).reads_native
+    assert not RapidOCRSpotter.create(weights=folder, shrink="both").reads_native
 
 
 def test_models_are_given_by_path_so_that_nothing_is_downloaded(folder: Path) -> None:

@@ -128,7 +128,10 @@ ENGINES_OWN = {"shrink": "both", "unclip_ratio": 1.6, "edge": 0, "finer": 1}
 
 def test_with_the_engine_s_own_numbers_it_reads_what_the_engine_reads() -> None:
     assert RegionOptions(**{k: v for k, v in ENGINES_OWN.items() if k != "shrink"}) == regions.ENGINES_OWN
-    spotter, engine = fresh(**ENGINES_OWN), RapidOCRSpotter.create(threads=1, turn=False)
+    spotter, engine = (
+        fresh(**ENGINES_OWN),
+        RapidOCRSpotter.create(threads=1, turn=False, shrink="both", unclip_ratio=1.6),
+    )
     for image in (samples.page(320, 480), samples.page(230, 410, seed=4)):
         (one,), (other,) = spotter.predict([image]), engine.predict([image])
         assert [word.text for word in one] == [word.text for word in other]
