@@ -63,6 +63,20 @@ class RedSpotter(Spotter):
         return 2e6 * height * width + 1e9 * words
 
 
+class NativeSpotter(RedSpotter):
+    """Wants native images, and keeps a list of the working sizes that it was asked for."""
+
+    reads_native = True
+
+    def __init__(self, config: RedConfig | None = None) -> None:
+        super().__init__(config)
+        self.sizes: list[tuple[int, int]] = []
+
+    def predict_at(self, images: Sequence[Tensor], sizes: Sequence[tuple[int, int]]) -> list[list[Word]]:
+        self.sizes += sizes
+        return self.predict(images)
+
+
 class SilentSpotter(Spotter):
     """Knows no cost and no device, and breaks on images of one width."""
 

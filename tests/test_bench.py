@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 from cli_runner import Run, runner
-from fake_spotters import RedSpotter, red_words
+from fake_spotters import NativeSpotter, RedSpotter, red_words
 from PIL import Image
 from torch import Tensor
 
@@ -102,6 +102,20 @@ def test_fixed_scales_read_at_a_fraction_and_answer_in_image_pixels() -> None:
     np.testing.assert_allclose(half[0].array, [[40, 30], [80, 30], [80, 60], [40, 60]], atol=3)
     FixedScale(spotter, 0.5, "reference").read(pixels)
     assert spotter.seen[-1] == [(3, 30, 40)]
+
+
+def test_spotters_that_want_native_pixels_get_them() -> None:
+    pixels = np.zeros((90, 120, 3), np.uint8)
+    pixels[30:60, 40:80] = (255, 0, 0)
+    spotter = NativeSpotter()
+    reader = FixedScale(spotter, 0.5)
+    assert reader.read(pixels)[0].array.tolist() == [[40, 30], [80, 30], [80, 60], [40, 60]]
+    assert (spotter.seen, spotter.sizes) == ([[(3, 90, 120)]], [(45, 60)])
+    assert reader.prepare(pixels).image.data_ptr() == pixels.ctypes.data  # 12 megapixels are not copied
+    pixels.flags.writeable = False
+    assert reader.prepare(pixels).image.data_ptr() != pixels.ctypes.data
+    (cost,) = bench([reader], [lambda: pixels], 1, 0)
+    assert (cost.height, cost.width) == (45, 60)
 
 
 def test_bench_counts_and_interleaves(monkeypatch: pytest.MonkeyPatch) -> None:

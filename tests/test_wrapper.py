@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from fake_spotters import RedSpotter, SilentSpotter, TinySpotter
+from fake_spotters import NativeSpotter, RedSpotter, SilentSpotter, TinySpotter
 from PIL import Image
 
 from dld_core import DLDWrapper, Page
@@ -94,6 +94,21 @@ def test_polygons_are_in_pixels_of_the_original_at_every_scale(dld: DLDWrapper) 
     for scale in (0.5, 1.0, 1.5):
         found = corners(dld.spot(big, scale=scale))
         assert np.abs(found - [[300, 400], [900, 400], [900, 600], [300, 600]]).max() <= 25
+
+
+def test_spotters_of_two_stages_get_the_native_image_and_the_size() -> None:
+    spotter = NativeSpotter()
+    dld = DLDWrapper(spotter, batch_size=4)
+    page = dld.spot(sign(), scale=0.5)
+    assert spotter.sizes == [(30, 45)]
+    assert spotter.seen[-1] == [(3, 120, 180)]
+    assert (page.scale, page.working_size) == (0.5, (45, 30))
+    assert page.gflops == pytest.approx(2e-3 * 45 * 30 + 1)
+    assert corners(page).tolist() == [[30, 40], [90, 40], [90, 60], [30, 60]]
+    pages = dld.spot([sign(360, 240, (60, 80, 180, 120)), sign()])  # of one working size
+    assert spotter.sizes[1:] == [(60, 90)] * 2
+    assert spotter.seen[-1] == [(3, 240, 360), (3, 120, 180)]
+    assert [corners(p).max() for p in pages] == [180, 90]
 
 
 def test_the_wrappers_scale_is_the_default() -> None:
