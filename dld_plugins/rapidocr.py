@@ -23,7 +23,8 @@ from torch import Tensor
 from dld_core.config import PartConfig
 from dld_core.errors import MissingExtraError, WeightsError
 from dld_core.imaging import resize
-from dld_core.interfaces import Spotter
+from dld_core.interfaces import Companion, Spotter
+from dld_core.parts import companion_file
 from dld_core.types import Word
 from dld_plugins import engine
 from dld_plugins.onnx_cost import AreaCost, flops
@@ -31,6 +32,7 @@ from dld_plugins.onnx_cost import AreaCost, flops
 _EXTRA = "rapidocr"
 _NEVER = 2**30  # pixels: longer than any image, so that the detector's own limit never acts
 _STRIDE = 32
+_SELECTORS = Path(__file__).parent / "ppocr" / "weights"
 _UNCLIP, _OWN_UNCLIP = 1.2, 1.6
 _AS_GIVEN = {
     "Global.use_preprocess_img": False,
@@ -152,6 +154,11 @@ class RapidOCRSpotter(Spotter):
             raise MissingExtraError(lacking)
         folder = _wheel_folder() if weights in (None, "bundled") else Path(str(weights))
         return cls(config, ModelFiles.find(folder), device)
+
+    def companion(self, part: Companion) -> Path | None:
+        """The selector of `ppocr`: the networks are the same. None with `shrink: both` and `own_resizing`."""
+        suits = part == "selector" and self.reads_native
+        return companion_file(_SELECTORS, "small", part) if suits else None
 
     def predict(self, images: Sequence[Tensor]) -> list[list[Word]]:
         """Read image by image, each at the size that it has."""

@@ -245,3 +245,17 @@ def test_a_package_without_the_models_is_told(monkeypatch: pytest.MonkeyPatch, t
     monkeypatch.setattr(files, "find_spec", lambda name: spec)
     with pytest.raises(WeightsError, match=r"lacks .*PP-OCRv6_det_small.onnx"):
         PPOCRSpotter.create()
+
+
+def test_a_selector_comes_with_it_where_the_detector_alone_is_shrunk() -> None:
+    wrapper = DLDWrapper("ppocr", device="cpu", threads=1)
+    image = samples.page(320, 480).permute(1, 2, 0).numpy()
+    page = wrapper.spot(image)
+    assert page.scale in wrapper.selector.scales
+    assert [word.text for word in page.words] == list(samples.WORDS)
+    assert page.gflops < page.gflops_full
+    assert fresh(shrink="both").companion("selector") is None
+    for options, chooses in (({}, True), ({"shrink": "both"}, False), ({"own_resizing": True}, False)):
+        spotter = RapidOCRSpotter.create(threads=1, **options)
+        assert (spotter.companion("selector") is not None) == chooses
+        assert spotter.companion("student") is None

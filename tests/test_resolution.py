@@ -111,7 +111,7 @@ class BarSpotter(Spotter):
         return 1e5 * height * width + 1e6 * words
 
 
-def page(heights: Sequence[int], seed: int = 0, size: tuple[int, int] = (240, 320)) -> Sample:
+def page(heights: Sequence[int], seed: int = 0, size: tuple[int, int] = (240, 320), gap: int = 12) -> Sample:
     """Red bars of these heights on noise, one below the other, at native size."""
     rng = np.random.default_rng(seed)
     image = rng.integers(90, 140, (*size, 3)).astype(np.uint8)
@@ -122,12 +122,12 @@ def page(heights: Sequence[int], seed: int = 0, size: tuple[int, int] = (240, 32
         image[top : top + height, left:right] = (255, 0, 0)
         corners = [[left, top], [right, top], [right, top + height], [left, top + height]]
         polygons.append(np.array(corners, np.float32))
-        top += height + 12
+        top += height + gap
     return Sample(image, polygons, ["bar"] * len(heights), np.zeros(len(heights), bool), f"page-{seed}")
 
 
-def measured(heights: Sequence[int], seed: int = 0) -> Measurement:
-    sample = page(heights, seed)
+def measured(heights: Sequence[int], seed: int = 0, gap: int = 12) -> Measurement:
+    sample = page(heights, seed, gap=gap)
     measurer = Measurer(BarSpotter(), SCALES, runs=3, long_side=96)
     return measurer(sample.name, sample.image, ImageWords.from_sample(sample))
 
@@ -149,7 +149,7 @@ def test_outcomes_say_what_became_of_every_word() -> None:
 
 def test_a_measurement_knows_at_which_scale_each_word_is_lost(tmp_path: Path) -> None:
     # Native short side 240, reference 120: at scale 1 bars are half as high, at 0.25 an eighth.
-    m = measured([40, 20, 70])
+    m = measured([40, 20, 70], gap=20)  # two pixels at the smallest scale, so that bars stay apart
     assert m.read.shape == (3, 3, 3)
     assert m.lost.tolist() == [[1, 0, 0], [1, 1, 0], [0, 0, 0]]
     assert m.losses(alarm=0).tolist() == [2, 1, 0]
@@ -165,7 +165,7 @@ def test_a_measurement_knows_at_which_scale_each_word_is_lost(tmp_path: Path) ->
 
 
 def test_without_labels_the_full_reading_stands_in() -> None:
-    sample = page([40, 12])
+    sample = page([40, 12], gap=20)
     m = Measurer(BarSpotter(), SCALES, runs=2, long_side=96)(sample.name, sample.image)
     assert m.cares.tolist() == [True, False]  # the second is unsure at full scale already
     assert m.lost[0].tolist() == [1, 0, 0]

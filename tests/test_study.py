@@ -178,6 +178,25 @@ def test_a_choice_is_compared_with_fixed_scales_of_equal_cost() -> None:
     assert "of_oracle" not in rows[0]
 
 
+def test_an_engine_that_resizes_by_itself_may_come_first(sets: dict[str, Any], tmp_path: Path) -> None:
+    class Stock(CountingBars):
+        def flops(self, height: int, width: int, words: int = 0) -> None:
+            return None
+
+    backends.register("stock", Stock)
+    try:
+        mine = config(sets, tmp_path).systems["Bars"].model_dump()
+        stock = {"backend": "stock", "selector": None, "scales": [], "native_scales": [0.5, 1.0]}
+        both = StudyConfig.parse({"sets": sets, "systems": {"stock": stock, "mine": mine}})
+        rows = study(both, tmp_path / "out")
+    finally:
+        backends.unregister("stock")
+    assert [(r["at"], r["relative_latency"]) for r in rows[:2]][1] == (1.0, 1.0)
+    assert all(r["relative_gflops"] is None and r["relative_latency"] > 0 for r in rows)
+    best = max(r["e2e_hmean"] for r in rows if (r["system"], r["kind"]) == ("mine", "reference"))
+    assert all(0 <= r["fixed_e2e_hmean"] <= best for r in rows if r["kind"] == "chosen")
+
+
 def test_tables_and_pictures_are_written(sets: dict[str, Any], tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
     out = tmp_path / "out"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pydantic import Field, field_validator
 
 from dld_core.config import PartConfig
+from dld_core.resolution.policy import DEFAULT_GAMMA
 
 DEFAULT_SCALES = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 1.0)
 
@@ -18,6 +19,7 @@ class SelectorConfig(PartConfig):
         long_side: of the thumbnail, pixels.
         width: channels of its finest features; deeper ones have two and four times as many.
         hidden: units that judge a word's chance of being read.
+        gamma: the price at which it chooses where none is asked for (see Policy).
     """
 
     scales: tuple[float, ...] = DEFAULT_SCALES
@@ -25,6 +27,7 @@ class SelectorConfig(PartConfig):
     long_side: int = Field(default=384, ge=64, le=1024)
     width: int = Field(default=24, ge=4)
     hidden: int = Field(default=32, ge=4)
+    gamma: float = Field(default=DEFAULT_GAMMA, ge=0)
 
     @field_validator("scales")
     @classmethod

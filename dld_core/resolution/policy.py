@@ -21,7 +21,8 @@ class Policy(PartConfig):
 
     Attributes:
         gamma: words one is willing to lose to save the whole cost of reading an image at full scale
-            (the paper's gamma weighs FLOPs against a divergence). 0 asks for accuracy alone.
+            (the paper's gamma weighs FLOPs against a divergence). 0 asks for accuracy alone; left out, a
+            selector's own price counts where it has one.
         budget: the most GFLOPs (a multiply-add counted as 2) that one image may cost; None for no limit.
         max_latency_ms: the most milliseconds that reading one image may take; None for no limit.
     """
@@ -29,6 +30,10 @@ class Policy(PartConfig):
     gamma: float = Field(default=DEFAULT_GAMMA, ge=0)
     budget: float | None = Field(default=None, gt=0)
     max_latency_ms: float | None = Field(default=None, gt=0)
+
+    def priced(self, gamma: float) -> Policy:
+        """With this price where none was given."""
+        return self if "gamma" in self.model_fields_set else self.model_copy(update={"gamma": gamma})
 
     def choose(
         self,

@@ -17,7 +17,7 @@ from dld_core.folding import FoldedCopy
 from dld_core.imaging.resizing import WorkingLimits, scale_to
 from dld_core.interfaces import ResolutionSelector, Spotter
 from dld_core.resolution.network import DenseSelector
-from dld_core.resolution.policy import Policy
+from dld_core.resolution.policy import DEFAULT_GAMMA, Policy
 from dld_core.resolution.thumbnail import thumbnail, thumbnail_size
 
 if TYPE_CHECKING:
@@ -69,7 +69,9 @@ class ScaleChooser:
         self.spotter = spotter
         self.limits = limits or WorkingLimits()
         self.turn = turn or nullcontext()
-        self.long_side = int(getattr(getattr(selector, "config", None), "long_side", _LONG_SIDE))
+        config = getattr(selector, "config", None)
+        self.long_side = int(getattr(config, "long_side", _LONG_SIDE))
+        self.gamma = float(getattr(config, "gamma", DEFAULT_GAMMA))
         self._folded = FoldedCopy()
         self._flops: dict[tuple[int, ...], float] = {}
         self._latency: tuple[float, float] | None = None
@@ -92,7 +94,9 @@ class ScaleChooser:
                 f"what {type(self.spotter).__name__} costs is not known in FLOPs, so it cannot be held to a "
                 "budget; give max_latency_ms or gamma"
             )
-        index = policy.choose(scores, shares, [g + own for g in known] or None, milliseconds)
+        index = policy.priced(self.gamma).choose(
+            scores, shares, [g + own for g in known] or None, milliseconds
+        )
         by_scale = dict(zip(self.selector.scales, scores, strict=True))
         taken = (time.perf_counter() - start) * 1e3
         return Choice(self.selector.scales[index], by_scale, shares, own, taken)

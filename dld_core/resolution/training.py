@@ -25,6 +25,7 @@ from dld_core.resolution.measure import Measurement, stack_losses
 from dld_core.resolution.measuring import Build, Say, measure
 from dld_core.resolution.network import DenseSelector
 from dld_core.resolution.oracle import Floats, Reached, Table, cross_run_oracle, sweep
+from dld_core.resolution.policy import DEFAULT_GAMMA
 from dld_core.training.weights import copy_matching
 from dld_core.types import Sample
 
@@ -103,7 +104,7 @@ class SelectorTrainingConfig(PartConfig):
     """The section `selector` of a `dld distill` file.
 
     Attributes:
-        scales, long_side, width, hidden: of the network (see SelectorConfig).
+        scales, long_side, width, hidden, gamma: of the network (see SelectorConfig).
         init: a selector to start from, which knows pages already: "bundled" for the one that ships with
             the library, or a file; None starts from nothing.
         pages: what it looks at.
@@ -118,6 +119,7 @@ class SelectorTrainingConfig(PartConfig):
     long_side: int = 384
     width: int = 24
     hidden: int = 32
+    gamma: float = Field(default=DEFAULT_GAMMA, ge=0)
     init: str | None = None
     pages: PagesConfig = PagesConfig(images=0)
     measured: MeasureConfig = MeasureConfig(images=0)
@@ -135,7 +137,7 @@ class SelectorTrainingConfig(PartConfig):
 
     def network(self, reference: float) -> SelectorConfig:
         """The network's options for a spotter of that reference short side."""
-        own = {name: getattr(self, name) for name in ("scales", "long_side", "width", "hidden")}
+        own = {name: getattr(self, name) for name in ("scales", "long_side", "width", "hidden", "gamma")}
         return SelectorConfig.parse({**own, "reference_short_side": float(reference)}, where="selector")
 
 

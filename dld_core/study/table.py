@@ -140,12 +140,12 @@ def _chosen(record: ImageRecord, system: str, selector: str, gamma: float) -> tu
 
 
 def _with_relative_costs(found: list[dict[str, Any]], first: str) -> None:
-    """Give rows cost and latency as shares of the first system's at its largest reference scale."""
-    full = max(
-        (r for r in found if r["system"] == first and r["kind"] == "reference"),
-        key=lambda r: float(r["at"]),
-        default=None,
-    )
+    """Give rows cost and latency as shares of the first system's at its largest reference scale.
+
+    Where it is read at native scales alone, as an engine that resizes by itself is, the largest of those.
+    """
+    fixed = [r for r in found if r["system"] == first and r["kind"] in ("reference", "native")]
+    full = max(fixed, key=lambda r: (r["kind"] == "reference", float(r["at"])), default=None)
     for row in found:
         known = full is not None and row["gflops"] is not None and full["gflops"] is not None
         row["relative_gflops"] = row["gflops"] / full["gflops"] if known else None  # type: ignore[index]

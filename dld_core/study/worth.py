@@ -33,15 +33,16 @@ def relative_costs(readings: Sequence[Reading]) -> list[float]:
 
 
 def add_worth(rows: Sequence[Row], first: str) -> None:
-    """Give rows of choices `fixed_e2e_hmean`, what the first system's fixed scales reach at that cost, and
-    `of_oracle`, how much of what the oracle wins over the own system's fixed scales was won.
+    """Give rows of choices `fixed_e2e_hmean`, what the first system's fixed scales reach at that cost (its
+    own system's, where the first has none), and `of_oracle`, how much of what the oracle wins over the own
+    system's fixed scales was won.
     """
     for row in rows:
         if row["kind"] not in ("chosen", "oracle"):
             continue
         own = _curve(rows, row["system"], "reference")
         cost = _cost(row)
-        row["fixed_e2e_hmean"] = _reached(_curve(rows, first, "reference"), cost)
+        row["fixed_e2e_hmean"] = _reached(_curve(rows, first, "reference") or own, cost)
         oracle = _curve(rows, row["system"], "oracle")
         if row["kind"] == "chosen" and oracle:
             base = _reached(own, cost)

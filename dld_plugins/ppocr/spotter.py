@@ -126,8 +126,12 @@ class PPOCRSpotter(TrainableSpotter):
             )
 
     def companion(self, part: Companion) -> Path | None:
-        """`PRESET_student.safetensors` or `PRESET_selector.safetensors` in the weights folder, if there."""
-        return companion_file(self.weights_folder, self.config.preset, part)
+        """`PRESET_student.safetensors` or `PRESET_selector.safetensors` in the weights folder, if there.
+
+        The selector was made for `shrink: detector`.
+        """
+        suits = part == "student" or self.reads_native
+        return companion_file(self.weights_folder, self.config.preset, part) if suits else None
 
     # --- reading ----------------------------------------------------------------------------------
 
