@@ -792,3 +792,16 @@ def test_a_selector_may_learn_from_pages_alone_and_others_start_from_it(tmp_path
     assert make_selector(BarSpotter(), second, tmp_path / "second").is_file()
     with pytest.raises(ConfigError, match="give some"):
         make_selector(BarSpotter(), SelectorTrainingConfig.parse(network), tmp_path / "third")
+
+
+def test_a_selector_has_a_price_of_its_own_where_none_is_asked_for(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    path = save_selector(DenseSelector(small(gamma=1e6)), tmp_path / "dear.safetensors")
+    dear = ScaleChooser(load_selector(path), BarSpotter())
+    assert dear.gamma == 1e6
+    image = page([40]).image
+    assert dear(image, Policy()).scale == min(SCALES)
+    assert dear(image, Policy(budget=1e3)).scale == min(SCALES)
+    scores = dear(image, Policy(gamma=0.0)).scores
+    assert dear(image, Policy(gamma=0.0)).scale == min(scores, key=lambda scale: scores[scale])
+    assert ScaleChooser(DenseSelector(small()), BarSpotter()).gamma == 0.2
