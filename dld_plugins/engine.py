@@ -82,6 +82,12 @@ def too_small(image: Tensor) -> bool:
     return min(image.shape[1:]) < TOO_SMALL
 
 
+def nearest_multiples(height: int, width: int, of: int) -> tuple[int, int]:
+    """Both sides at the nearest multiple, one at least, for networks that take no others."""
+    first, second = (max(round(side / of), 1) * of for side in (height, width))
+    return first, second
+
+
 def word(
     text: object, score: object, points: ArrayLike | None, width: int, height: int, charset: Collection[str]
 ) -> Word | None:

@@ -171,7 +171,7 @@ class RapidOCRSpotter(Spotter):
 
     def _read(self, image: Tensor, size: tuple[int, int]) -> list[Word]:
         pixels = engine.to_bgr(image)  # which is what RapidOCR takes arrays for
-        with self._detector_input.at(_rounded(*size)) if self._detector_input else nullcontext():
+        with self._detector_input.at(size) if self._detector_input else nullcontext():
             found = self._engine(pixels)
         return list(words_of(found, pixels.shape[1], pixels.shape[0], self._readable))
 
@@ -183,7 +183,8 @@ class RapidOCRSpotter(Spotter):
         """
         if self.config.own_resizing:
             return None
-        return float(self._detector_cost.at(*_rounded(height, width)) + words * self._word_cost)
+        sides = engine.nearest_multiples(height, width, _STRIDE)
+        return float(self._detector_cost.at(*sides) + words * self._word_cost)
 
     @cached_property
     def _detector_cost(self) -> AreaCost:
@@ -205,8 +206,8 @@ class _DetectorInput:
 
     @contextmanager
     def at(self, size: tuple[int, int]) -> Iterator[None]:
-        """Inside, the detector works at this (height, width)."""
-        self._size = size
+        """Inside, the detector works at this (height, width), rounded to what the network takes."""
+        self._size = engine.nearest_multiples(*size, _STRIDE)
         try:
             yield
         finally:
@@ -217,12 +218,6 @@ class _DetectorInput:
         if size is not None:
             step.resize = partial(resize, size=size)
         return step
-
-
-def _rounded(height: int, width: int) -> tuple[int, int]:
-    """Both sides at the nearest multiples of 32."""
-    first, second = (max(1, round(side / _STRIDE)) * _STRIDE for side in (height, width))
-    return first, second
 
 
 def _build(config: RapidOCRConfig, files: ModelFiles, device: str) -> Any:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from dld_core.errors import ConfigError
 from dld_core.folding import FoldedCopy
 from dld_core.imaging.resizing import WorkingLimits, scale_to
+from dld_core.imaging.tensors import as_tensor
 from dld_core.interfaces import ResolutionSelector, Spotter
 from dld_core.resolution.network import DenseSelector
 from dld_core.resolution.policy import DEFAULT_GAMMA, Policy
@@ -117,9 +118,9 @@ class ScaleChooser:
     def _inputs(self, image: NDArray[np.uint8]) -> tuple[Tensor, Tensor]:
         import torch
 
-        small = np.ascontiguousarray(thumbnail(image, self.long_side).transpose(2, 0, 1))
+        small = as_tensor(thumbnail(image, self.long_side))
         parameter = next(self.selector.parameters(), torch.empty(0))
-        pixels = torch.from_numpy(small)[None].to(parameter.device).float() / 255
+        pixels = small[None].to(parameter.device).float() / 255
         return pixels, torch.tensor([image.shape[:2]], device=parameter.device)
 
     def _size(self, height: int, width: int, scale: float) -> tuple[int, int]:
@@ -153,11 +154,9 @@ class ScaleChooser:
         return [fixed + per_pixel * height * width for height, width in sizes]
 
     def _measure_latency(self) -> tuple[float, float]:
-        import torch
-
         points = []
         for side in (256, 640):
-            picture = torch.from_numpy(_page(side).transpose(2, 0, 1).copy())
+            picture = as_tensor(_page(side))
             points.append((side * side, min(self._time(picture) for _ in range(_REPEATS))))
         (small, first), (large, last) = points
         slope = max(0.0, (last - first) / (large - small))

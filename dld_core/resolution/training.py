@@ -137,7 +137,8 @@ class SelectorTrainingConfig(PartConfig):
 
     def network(self, reference: float) -> SelectorConfig:
         """The network's options for a spotter of that reference short side."""
-        own = {name: getattr(self, name) for name in ("scales", "long_side", "width", "hidden", "gamma")}
+        shared = SelectorConfig.model_fields.keys() & type(self).model_fields.keys()
+        own = {name: getattr(self, name) for name in shared}
         return SelectorConfig.parse({**own, "reference_short_side": float(reference)}, where="selector")
 
 

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from dld_core.data.dataset import BatchStream
 from dld_core.errors import ConfigError
+from dld_core.imaging.tensors import as_tensor
 from dld_core.interfaces import TrainableSpotter, module_device
 from dld_core.training.config import TrainConfig, ValidationConfig
 from dld_core.training.tasks import Parcel, Reading, Task, read_trace
@@ -71,7 +72,7 @@ class Validator:
         truth = {str(i): ImageWords.from_sample(sample) for i, sample in enumerate(samples)}
         found = {}
         for i, sample in enumerate(samples):
-            words = self.task.spotter.predict([torch.from_numpy(sample.image.transpose(2, 0, 1).copy())])[0]
+            words = self.task.spotter.predict([as_tensor(sample.image)])[0]
             found[str(i)] = ImageWords.from_words(words)
         result = evaluate(truth, found)
         return {"detection": result.detection.hmean, "end_to_end": result.e2e.hmean}

@@ -163,7 +163,7 @@ class PPOCRSpotter(TrainableSpotter):
 
     def _probability(self, pixels: Pixels, size: tuple[int, int]) -> Map:
         """The detector's map of an image for a working size."""
-        own = _detector_size(*size)
+        own = engine.nearest_multiples(*size, STRIDE)
         if self.reads_native:
             small = resize(pixels, size=own)
         else:
@@ -255,7 +255,8 @@ class PPOCRSpotter(TrainableSpotter):
 
         Lines of several words cost less than this, lines longer than `reader_width` more.
         """
-        return float(self._detector_cost.at(*_detector_size(height, width)) + words * self._line_cost)
+        sides = engine.nearest_multiples(height, width, STRIDE)
+        return float(self._detector_cost.at(*sides) + words * self._line_cost)
 
     @cached_property
     def _detector_cost(self) -> AreaCost:
@@ -264,12 +265,6 @@ class PPOCRSpotter(TrainableSpotter):
     @cached_property
     def _line_cost(self) -> int:
         return flops(self.files.reader, [(1, 3, HEIGHT, self.config.reader_width)])[0]
-
-
-def _detector_size(height: int, width: int) -> tuple[int, int]:
-    """Sides of the detector's input for a working size: the nearest multiples of 32."""
-    first, second = (max(round(side / STRIDE), 1) * STRIDE for side in (height, width))
-    return first, second
 
 
 def _network(name: str) -> str:
