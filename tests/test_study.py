@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 import yaml
@@ -22,6 +23,7 @@ from dld_core.errors import ConfigError, DataError
 from dld_core.registry import backends
 from dld_core.resolution import DenseSelector, Policy, load_selector, save_selector
 from dld_core.study import StudyConfig, SystemConfig, study
+from dld_core.study.gain import Way, gain_at_equal_time
 from dld_core.study.worth import add_worth
 from dld_core.types import Word
 
@@ -241,12 +243,52 @@ def test_a_study_that_was_killed_goes_on(sets: dict[str, Any], tmp_path: Path) -
     assert len(record.read_text().splitlines()) == 1 + len(HEIGHTS)
 
 
-def test_a_selector_fitted_anew_is_not_mistaken_for_the_old_one(sets: dict[str, Any], tmp_path: Path) -> None:
-    study(config(sets, tmp_path), tmp_path / "out")
+def test_a_selector_fitted_anew_is_asked_about_what_is_read_already(
+    sets: dict[str, Any], tmp_path: Path
+) -> None:
+    first = study(config(sets, tmp_path), tmp_path / "out")
+    old = load_selector(tmp_path / "selector.safetensors")
     torch.manual_seed(1)
     save_selector(DenseSelector(small()), tmp_path / "selector.safetensors")
-    with pytest.raises(ConfigError, match="other settings"):
-        study(config(sets, tmp_path), tmp_path / "out")
+    fresh = study(config(sets, tmp_path), tmp_path / "fresh")
+    CountingBars.count = 0
+    rows = study(config(sets, tmp_path), tmp_path / "out")
+    assert CountingBars.count == 0
+    same = ("kind", "at", "e2e_hmean", "gflops", "scales")
+    assert [[r[k] for k in same] for r in rows] == [[r[k] for k in same] for r in fresh]
+    record = tmp_path / "out" / "readings" / "bars.jsonl"
+    lines = len(record.read_text().splitlines())
+    assert lines == 1 + 2 * len(HEIGHTS)
+    save_selector(old, tmp_path / "selector.safetensors")  # the first one again: all is known
+    assert [[r[k] for k in same] for r in study(config(sets, tmp_path), tmp_path / "out")] == [
+        [r[k] for k in same] for r in first
+    ]
+    assert len(record.read_text().splitlines()) == lines
+
+
+def test_a_gain_at_equal_time_is_over_the_best_mixture_of_scales() -> None:
+    def way(correct: Sequence[float], detections: float, milliseconds: float) -> Way:
+        images = len(correct)
+        counted = np.full(images, 10 + detections)
+        return Way(np.array(correct, float), counted, np.full(images, milliseconds))
+
+    small_scale, full = way([2] * 40, 10, 10), way([8] * 40, 10, 30)
+    middle = gain_at_equal_time(way([5] * 40, 10, 20), [full, small_scale])
+    assert middle.value == pytest.approx(0)  # as good as half of the images at each scale
+    better = gain_at_equal_time(way([6] * 20 + [7] * 20, 10, 20), [small_scale, full])
+    assert better.value == pytest.approx(0.65 - 0.5)
+    assert 0.09 < better.low < better.value < better.high < 0.21
+    assert gain_at_equal_time(way([8] * 40, 10, 90), [small_scale, full]).value == pytest.approx(0)
+    assert gain_at_equal_time(way([1] * 40, 10, 5), [small_scale, full]).value == pytest.approx(0.1)
+
+
+def test_gains_stand_beside_choices(sets: dict[str, Any], tmp_path: Path) -> None:
+    rows = study(config(sets, tmp_path), tmp_path / "out")
+    for row in rows:
+        assert ("gain" in row) == (row["kind"] == "chosen")
+    chosen = rows[-1]
+    assert chosen["gain_low"] <= chosen["gain_high"]
+    assert f"| {chosen['gain']:+.3f} (" in (tmp_path / "out" / "study.md").read_text()
 
 
 def test_a_selector_needs_its_scales_to_be_read(sets: dict[str, Any], tmp_path: Path) -> None:

@@ -33,10 +33,16 @@ def hmean_interval(
     images = len(tally.truth)
     if not images:
         return Interval(0.0, 0.0)
-    drawn = np.random.default_rng(seed).multinomial(images, np.full(images, 1 / images), size=resamples)
+    drawn = resampled(images, resamples, seed)
     scores = _hmeans(drawn, tally.correct if reading else tally.matched, tally.found, tally.truth)
     low, high = np.quantile(scores, [(1 - confidence) / 2, (1 + confidence) / 2])
     return Interval(float(low), float(high))
+
+
+def resampled(images: int, resamples: int = 1000, seed: int = 0) -> NDArray[np.int64]:
+    """[resamples, images] how often each image is drawn, with replacement, for a set as large as there is."""
+    chances = np.full(images, 1 / images)
+    return np.random.default_rng(seed).multinomial(images, chances, size=resamples)
 
 
 def _hmeans(

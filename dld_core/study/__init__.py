@@ -81,7 +81,9 @@ def _about(config: StudyConfig) -> dict[str, Any]:
             "bootstrap over images, 1000 resamples, seed 0. Rows of a selector are put together from the "
             "readings at the scales it chose, with the time and FLOPs of choosing added. 'Fixed': what the "
             "first system's fixed scales reach at that cost. 'of oracle': how much was won of what the "
-            "cross-run oracle wins over the system's own fixed scales."
+            "cross-run oracle wins over the system's own fixed scales. 'gain at equal time': over the best "
+            "fixed scale of the same system, or mixture of two, that takes as long; interval over the same "
+            "images, the mixture found anew in each resample."
         ),
         "lexicons": {name: list(settings.lexicons) for name, settings in config.sets.items()},
         "settings": config.model_dump(mode="json"),

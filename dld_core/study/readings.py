@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -29,7 +29,9 @@ from dld_core.resolution.measure import border_cuts, without_borders
 from dld_core.study.config import StudyConfig, SystemConfig
 from dld_core.types import Word
 
+By = tuple[str, str, str]
 Track = Callable[[Iterable[Any]], Iterable[Any]]
+_LATER = ("gammas", "selector", "selectors")
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +71,7 @@ class Choosing:
         scores: words lost, by scale.
         costs: relative costs, by scale, as the policy weighs them.
         gflops, milliseconds: of choosing.
+        digest: of the selector's weights, "" where it has none.
     """
 
     system: str
@@ -78,11 +81,17 @@ class Choosing:
     gflops: float
     milliseconds: float
     selector: str = ""
+    digest: str = ""
+
+    @property
+    def by(self) -> By:
+        """Which selector, of which system, with which weights."""
+        return self.system, self.selector, self.digest
 
 
 @dataclass(frozen=True, slots=True)
 class ImageRecord:
-    """Everything about one image of a set."""
+    """Everything about one image of a set; or a part of it, where selectors chose later."""
 
     name: str
     readings: list[Reading]
@@ -139,6 +148,10 @@ class System:
             *(FixedScale(spotter, scale, "native") for scale in config.native_scales),
         ]
         self.choosers = {} if not config.gammas else self._choosers(config, device)
+        self.selectors: dict[str, By] = {
+            name: (self.name, name, _digest(chooser.selector) or "")
+            for name, chooser in self.choosers.items()
+        }
 
     def _choosers(self, config: SystemConfig, device: str) -> dict[str, ScaleChooser]:
         """By the name of the selector, "" for the system's own."""
@@ -156,15 +169,15 @@ class System:
         limits = self.wrapper.working
         return {name: ScaleChooser(selector, self.spotter, limits) for name, selector in selectors.items()}
 
-    def digests(self) -> list[str | None]:
-        """Names for the weights of the spotter and of the selectors; None where there are none."""
-        parts = (self.spotter, *(chooser.selector for chooser in self.choosers.values()))
-        return [digest_of(part.state_dict()) if isinstance(part, nn.Module) else None for part in parts]
+    def digest(self) -> str | None:
+        """A name for the weights of the spotter; None where there are none."""
+        return _digest(self.spotter)
 
-    def choose(self, image: NDArray[np.uint8]) -> list[Choosing]:
-        """What each selector says."""
+    def choose(self, image: NDArray[np.uint8], known: Collection[By] = ()) -> list[Choosing]:
+        """What each selector says, but for those that are known to have spoken."""
+        asked = [name for name, by in self.selectors.items() if by not in known]
         with cpu_threads(self.threads):
-            return [self._choice(name, chooser(image, Policy())) for name, chooser in self.choosers.items()]
+            return [self._choice(name, self.choosers[name](image, Policy())) for name in asked]
 
     def read(self, reader: FixedScale, image: NDArray[np.uint8]) -> tuple[list[Word], float]:
         """The words of an image, and the milliseconds that they took."""
@@ -176,7 +189,7 @@ class System:
     def _choice(self, name: str, choice: Choice) -> Choosing:
         scales, scores = list(choice.scores), list(choice.scores.values())
         own = choice.gflops, choice.milliseconds
-        return Choosing(self.name, scales, scores, list(choice.costs), *own, name)
+        return Choosing(self.name, scales, scores, list(choice.costs), *own, *self.selectors[name][1:])
 
 
 def read_image(name: str, path: Path, systems: Sequence[System], first: int, warm: bool) -> ImageRecord:
@@ -221,18 +234,52 @@ def read_set(
 ) -> list[ImageRecord]:
     """Every image of a set, from the record where it is there; the rest is read and added to it.
 
+    A selector that is new to the record is asked about the images that are read already.
+
     Raises:
         ConfigError: the record was written under other settings.
         DataError: it is damaged.
     """
-    known = {r.name: r for r in _known(record, settings)}
-    todo = [(name, path) for name, path in files.items() if name not in known]
+    known: dict[str, ImageRecord] = {}
+    for part in _known(record, settings):
+        _add(known, part)
+    asked = {by for system in systems for by in system.selectors.values()}
+    todo = [(name, path) for name, path in files.items() if name not in known or asked - _said(known[name])]
     with record.open("a", encoding="utf-8") as out:
         for number, (name, path) in enumerate(track(todo)):
-            known[name] = read_image(name, path, systems, len(known), warm=number == 0)
-            out.write(known[name].to_json() + "\n")
+            if name in known:
+                part = ImageRecord(name, [], choose_later(path, systems, _said(known[name]), number == 0))
+            else:
+                part = read_image(name, path, systems, len(known), warm=number == 0)
+            _add(known, part)
+            out.write(part.to_json() + "\n")
             out.flush()
-    return [known[name] for name in files]
+    return [_of_selectors(known[name], asked) for name in files]
+
+
+def choose_later(path: Path, systems: Sequence[System], known: Collection[By], warm: bool) -> list[Choosing]:
+    """What the selectors that are not known say about an image that was read before."""
+    image = open_image(path, exif=False)
+    for system in systems if warm else ():  # the first run of a shape is slower
+        system.choose(image, known)
+    return [choice for system in systems for choice in system.choose(image, known)]
+
+
+def _add(known: dict[str, ImageRecord], part: ImageRecord) -> None:
+    before = known.setdefault(part.name, part)
+    if before is not part:
+        known[part.name] = ImageRecord(
+            part.name, before.readings + part.readings, before.choices + part.choices
+        )
+
+
+def _said(record: ImageRecord) -> set[By]:
+    return {choice.by for choice in record.choices}
+
+
+def _of_selectors(record: ImageRecord, asked: Collection[By]) -> ImageRecord:
+    """The record without what selectors said that are no longer asked."""
+    return ImageRecord(record.name, record.readings, [c for c in record.choices if c.by in asked])
 
 
 def _known(record: Path, settings: str) -> Iterator[ImageRecord]:
@@ -261,14 +308,18 @@ def _known(record: Path, settings: str) -> Iterator[ImageRecord]:
 def settings_of(config: StudyConfig, name: str, systems: Sequence[System]) -> str:
     """What a record depends on, as one line: the set, the systems with their weights, threads and device."""
     values = config.model_dump(mode="json")
-    # Prices are weighed afterwards: changing them needs no new reading.
-    parts = {n: {k: v for k, v in s.items() if k != "gammas"} for n, s in values["systems"].items()}
+    # Prices are weighed afterwards, and selectors are known by their choices: neither needs a new reading.
+    parts = {n: {k: v for k, v in s.items() if k not in _LATER} for n, s in values["systems"].items()}
     kept = {
         "set": values["sets"][name],
         "systems": parts,
-        "weights": {system.name: system.digests() for system in systems},
+        "weights": {system.name: system.digest() for system in systems},
         "threads": config.threads,
         "device": config.device,
     }
     kept["set"].pop("lexicons")
     return json.dumps(kept, sort_keys=True)
+
+
+def _digest(part: object) -> str | None:
+    return digest_of(part.state_dict()) if isinstance(part, nn.Module) else None

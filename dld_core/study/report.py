@@ -79,7 +79,7 @@ def _table(rows: Sequence[Row], lexicons: Sequence[str]) -> list[str]:
     names = [key.removeprefix("e2e_").capitalize() for key in lexicons]
     head = ["System", "Setting", "Det", "E2E None (95%)", *(f"E2E {n}" for n in names)]
     choices = any("fixed_e2e_hmean" in row for row in rows)
-    head += ["Fixed", "of oracle"] if choices else []
+    head += ["Fixed", "of oracle", "gain at equal time (95%)"] if choices else []
     memory = any("peak_memory_mb" in row for row in rows)
     head += ["GFLOPs", "of full", "ms", "p95", "of full", *(["MB"] if memory else []), "scales"]
     lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
@@ -89,6 +89,7 @@ def _table(rows: Sequence[Row], lexicons: Sequence[str]) -> list[str]:
         cells += [f"{row['e2e_hmean']:.3f} {interval}", *(f"{row[key]:.3f}" for key in lexicons)]
         if choices:
             cells += [_number(row.get("fixed_e2e_hmean"), ".3f"), _number(row.get("of_oracle"), ".0%")]
+            cells += [_gain(row)]
         cells += [_number(row["gflops"], ".1f"), _number(row["relative_gflops"], ".2f")]
         cells += [f"{row['latency_ms_median']:.0f}", f"{row['latency_ms_p95']:.0f}"]
         cells += [_number(row["relative_latency"], ".2f")]
@@ -100,6 +101,12 @@ def _table(rows: Sequence[Row], lexicons: Sequence[str]) -> list[str]:
 
 def _number(value: float | None, form: str) -> str:
     return "" if value is None else format(value, form)
+
+
+def _gain(row: Row) -> str:
+    if "gain" not in row:
+        return ""
+    return f"{row['gain']:+.3f} ({row['gain_low']:+.3f} to {row['gain_high']:+.3f})"
 
 
 def _scales(row: Row) -> str:

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
+
+import numpy as np
 
 from dld_core.evaluation import Lexicons, Protocol, score
 from dld_core.evaluation.curve import CurvePoint
@@ -16,11 +18,19 @@ from dld_core.evaluation.lexicon import LexiconRule
 from dld_core.evaluation.words import ImageWords
 from dld_core.resolution import Policy
 from dld_core.study.config import StudyConfig, SystemConfig
+from dld_core.study.gain import Way, gain_at_equal_time
 from dld_core.study.memory import Peaks, key
 from dld_core.study.readings import Choosing, ImageRecord, Reading
 from dld_core.study.worth import add_worth, relative_costs, words_lost
 
 Picked = list[tuple[Reading, Choosing | None]]
+
+
+class Scored(NamedTuple):
+    """A row, and what it comes from image by image."""
+
+    row: dict[str, Any]
+    way: Way
 
 
 class SetScorer:
@@ -39,19 +49,24 @@ class SetScorer:
         self.lexicons = lexicons
         self.protocol = protocol
 
-    def row(self, names: Sequence[str], picked: Picked) -> dict[str, Any]:
+    def scored(self, names: Sequence[str], picked: Picked) -> Scored:
         """Scores, cost, latency and scales of one way of reading the images."""
         words = {name: reading.packed() for name, (reading, _) in zip(names, picked, strict=True)}
         truth = {name: self.truth[name] for name in names}
-        point = CurvePoint(0.0, score(truth, words, self.protocol), _mean_gflops(picked), _times(picked))
-        row = point.row()
+        result, times = score(truth, words, self.protocol), _times(picked)
+        row = CurvePoint(0.0, result, _mean_gflops(picked), times).row()
         del row["scale"]
         for name, lexicon in self.lexicons.items():
             row[f"e2e_{name}"] = score(truth, words, self.protocol, lexicon, LexiconRule()).e2e.hmean
         row["scales"] = {
             f"{scale:g}": count for scale, count in sorted(Counter(r.scale for r, _ in picked).items())
         }
-        return row
+        counts = result.counted
+        return Scored(row, Way(counts.correct, counts.found + counts.truth, np.array(times)))
+
+    def row(self, names: Sequence[str], picked: Picked) -> dict[str, Any]:
+        """`scored`, the row alone."""
+        return self.scored(names, picked).row
 
 
 def _mean_gflops(picked: Picked) -> float | None:
@@ -74,22 +89,29 @@ def rows(
     names = [record.name for record in records]
     found = []
     for system, settings in config.systems.items():
+        fixed = []
         for base, scales in (("reference", settings.scales), ("native", settings.native_scales)):
             for scale in scales:
                 picked: Picked = [(_reading(r, system, base, scale), None) for r in records]
-                row = scorer.row(names, picked)
+                row, way = scorer.scored(names, picked)
+                fixed.append(way)
                 found.append({"set": name, "system": system, "kind": base, "at": scale, **row})
         for selector in _selectors(records, system):
             for gamma in settings.gammas:
-                row = scorer.row(names, [_chosen(r, system, selector, gamma) for r in records])
+                row, way = scorer.scored(names, [_chosen(r, system, selector, gamma) for r in records])
                 about = {"kind": "chosen", "at": gamma, "selector": selector}
-                found.append({"set": name, "system": system, **about, **row})
+                found.append({"set": name, "system": system, **about, **row, **_gain(way, fixed)})
         if settings.oracle:
             found += [{"set": name, **row} for row in _oracle(records, scorer, system, settings)]
     first = next(iter(config.systems))
     _with_relative_costs(found, first)
     add_worth(found, first)
     return found
+
+
+def _gain(chosen: Way, fixed: Sequence[Way]) -> dict[str, float]:
+    gain = gain_at_equal_time(chosen, fixed)
+    return {"gain": gain.value, "gain_low": gain.low, "gain_high": gain.high}
 
 
 def add_memory(found: Sequence[dict[str, Any]], peaks: Mapping[str, Peaks]) -> None:
