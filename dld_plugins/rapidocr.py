@@ -156,9 +156,10 @@ class RapidOCRSpotter(Spotter):
         return cls(config, ModelFiles.find(folder), device)
 
     def companion(self, part: Companion) -> Path | None:
-        """The selector of `ppocr`: the networks are the same. None with `shrink: both` and `own_resizing`."""
+        """A selector made with `ppocr`'s own weights, which are the same. None with `shrink: both` and
+        `own_resizing`."""
         suits = part == "selector" and self.reads_native
-        return companion_file(_SELECTORS, "small", part) if suits else None
+        return companion_file(_SELECTORS, "engine", part) if suits else None
 
     def predict(self, images: Sequence[Tensor]) -> list[list[Word]]:
         """Read image by image, each at the size that it has."""

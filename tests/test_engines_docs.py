@@ -11,11 +11,15 @@ from typing import Any
 
 import numpy as np
 import pytest
+import yaml
 from fake_engines import dark_box, quad
 
 from dld_core import registry
+from dld_core.distillation import DistillConfig
+from dld_core.resolution.run import SelectorRunConfig
 from dld_core.testing import SpotterContract, run_contracts
 from dld_plugins.easyocr import EasyOCRConfig
+from dld_plugins.ppocr.config import PPOCRConfig
 from dld_plugins.rapidocr import RapidOCRConfig
 from dld_plugins.tesseract import TesseractConfig
 
@@ -52,6 +56,14 @@ def example(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     names = dict(module.__dict__)
     exec(compile(CHECK, "test_line_spotter.py", "exec"), names)
     return names
+
+
+def test_the_settings_for_one_s_own_photos_are_valid() -> None:
+    selector, student = map(yaml.safe_load, re.findall(r"```yaml\n(.*?)```", TEXT, re.S))
+    assert SelectorRunConfig.parse(selector).selector.measured.labels == "none"
+    config = DistillConfig.parse(student)
+    assert config.backend == "ppocr"
+    assert PPOCRConfig.parse(config.options).max_length == 1
 
 
 def test_the_example_is_40_lines_at_most() -> None:

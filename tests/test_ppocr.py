@@ -156,8 +156,53 @@ def test_options_that_contradict_each_other_are_refused() -> None:
         PPOCRSpotter.create(shrink="reader")
     with pytest.raises(ConfigError, match="preset"):
         PPOCRSpotter.create(preset="huge")
-    assert PPOCRConfig.parse({"preset": "tiny"}).unclip_ratio == 1.1
-    assert PPOCRConfig.parse({"preset": "tiny", "unclip_ratio": 2}).unclip_ratio == 2
+
+
+def test_regions_are_cut_as_suits_the_weights() -> None:
+    tiny = PPOCRConfig.parse({"preset": "tiny"})
+    assert tiny.region_options(taught=False).unclip_ratio == 1.1
+    assert tiny.region_options(taught=True) == PPOCRConfig().region_options(taught=True)
+    given = PPOCRConfig.parse({"unclip_ratio": 2, "finer": 2})
+    for taught in (False, True):
+        assert given.region_options(taught).unclip_ratio == 2
+        assert given.region_options(taught).finer == 2
+    assert PPOCRConfig().region_options(taught=True) != PPOCRConfig().region_options(taught=False)
+
+
+def test_a_spotter_knows_that_its_detector_was_taught(tmp_path: Path) -> None:
+    wrapper = DLDWrapper("ppocr", device="cpu", threads=1, region_width=96, selector=None)
+    spotter = wrapper.spotter
+    assert isinstance(spotter, PPOCRSpotter)
+    spotter.train()
+    image, quad = samples.page(64, 96, ["Open"]), samples.quad(3, 4, 33, 20)
+    batch = Batch([image], [[quad]], [["Open"]], [torch.zeros(1, dtype=torch.bool)])
+    with torch.no_grad():
+        spotter.forward_train(batch)
+    assert not spotter.taught
+    spotter.forward_train(batch)
+    assert spotter.taught
+    folder = wrapper.save(tmp_path / "student")
+    again = DLDWrapper.load(folder, device="cpu").spotter
+    assert isinstance(again, PPOCRSpotter)
+    assert again.taught
+
+
+def test_the_student_that_ships_finds_small_words() -> None:
+    """Letters 5 pixels high where the detector looks, read from the pixels that there are."""
+    wrapper = DLDWrapper("ppocr", device="cpu", threads=1)
+    student, teacher = wrapper.spotter, wrapper.teacher
+    assert isinstance(student, PPOCRSpotter)
+    assert isinstance(teacher, PPOCRSpotter)
+    assert student.taught
+    assert not teacher.taught
+    for mine, its in zip(student.reader.parameters(), teacher.reader.parameters(), strict=True):
+        torch.testing.assert_close(mine, its)
+    page = samples.page(320, 480)
+    found = student.predict_at([page], [(128, 192)])[0]
+    assert {word.text for word in found} == set(samples.WORDS)
+    sizes = np.array([np.ptp(word.array, axis=0) for word in found])
+    natively = np.array([np.ptp(word.array, axis=0) for word in teacher.predict([page])[0]])
+    assert np.abs(sizes.mean(0) - natively.mean(0)).max() < 10
 
 
 def test_a_student_is_saved_and_loaded(tmp_path: Path) -> None:

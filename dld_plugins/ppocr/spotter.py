@@ -39,7 +39,7 @@ from dld_plugins.ppocr.lines import (
     words_of,
 )
 from dld_plugins.ppocr.networks import Detector, Reader, constants_of, make_decoder, reader_constants
-from dld_plugins.ppocr.regions import Map, RegionOptions, find_lines
+from dld_plugins.ppocr.regions import Map, find_lines
 from dld_plugins.ppocr.sessions import Sessions
 from dld_plugins.ppocr.training import STRIDE, sample_lines, stack, text_targets
 
@@ -57,6 +57,7 @@ class PPOCRSpotter(TrainableSpotter):
 
     Attributes:
         detector, reader, decoder: what is trained; the decoder holds the recogniser's classifier.
+        taught: whether the detector has learnt from the targets of `training`; its regions are cut otherwise.
     """
 
     config_type: ClassVar[type[PPOCRConfig]] = PPOCRConfig
@@ -64,6 +65,7 @@ class PPOCRSpotter(TrainableSpotter):
     size_divisor = STRIDE
     thread_safe = True
     decoder: CTCDecoder
+    taught: Tensor
 
     def __init__(self, config: PPOCRConfig, files: ModelFiles) -> None:
         super().__init__()
@@ -76,6 +78,7 @@ class PPOCRSpotter(TrainableSpotter):
         self.detector = Detector(convert(files.detector, _PROOF["detector"]))
         self.reader = Reader(reading)
         self.decoder = make_decoder(reading, self.charset, config.max_length, config.beam_width)
+        self.register_buffer("taught", torch.zeros((), dtype=torch.bool))
         self._readable = frozenset(self.charset)
         self._sessions = Sessions(config.threads)
         self._sessions.untouched(files.detector, constants_of(self.detector))
@@ -128,10 +131,9 @@ class PPOCRSpotter(TrainableSpotter):
     def companion(self, part: Companion) -> Path | None:
         """`PRESET_student.safetensors` or `PRESET_selector.safetensors` in the weights folder, if there.
 
-        The selector was made for `shrink: detector`.
+        They were made for `shrink: detector`; with `both` there is none.
         """
-        suits = part == "student" or self.reads_native
-        return companion_file(self.weights_folder, self.config.preset, part) if suits else None
+        return companion_file(self.weights_folder, self.config.preset, part) if self.reads_native else None
 
     # --- reading ----------------------------------------------------------------------------------
 
@@ -151,7 +153,7 @@ class PPOCRSpotter(TrainableSpotter):
     def _read(self, image: Tensor, size: tuple[int, int]) -> Iterator[Word]:
         pixels = engine.to_bgr(image)  # both networks take blue first
         height, width = pixels.shape[:2]
-        options = RegionOptions(*(getattr(self.config, name) for name in RegionOptions.__slots__))
+        options = self.config.region_options(bool(self.taught))
         boxes = find_lines(self._probability(pixels, size), (height, width), options)
         lines = [cut_out(pixels, box) for box in boxes]
         for line, reading in zip(lines, self._readings(lines), strict=True):
@@ -206,6 +208,8 @@ class PPOCRSpotter(TrainableSpotter):
     def forward_train(self, batch: Batch) -> TrainOutput:
         """Losses: probability and binary, of the detector's map, and recognition."""
         logits = self._text_logits(batch)
+        if logits.requires_grad:
+            self.taught.fill_(True)
         size = int(logits.shape[1]), int(logits.shape[2])
         text, care = text_targets(batch, size, self.config.min_side, logits.device)
         reading = self.recognition_losses(batch)
