@@ -170,10 +170,7 @@ def test_regions_are_cut_as_suits_the_weights() -> None:
 
 
 def test_a_spotter_knows_that_its_detector_was_taught(tmp_path: Path) -> None:
-    wrapper = DLDWrapper("ppocr", device="cpu", threads=1, region_width=96, selector=None)
-    spotter = wrapper.spotter
-    assert isinstance(spotter, PPOCRSpotter)
-    spotter.train()
+    spotter = fresh(region_width=96).train()
     image, quad = samples.page(64, 96, ["Open"]), samples.quad(3, 4, 33, 20)
     batch = Batch([image], [[quad]], [["Open"]], [torch.zeros(1, dtype=torch.bool)])
     with torch.no_grad():
@@ -181,10 +178,8 @@ def test_a_spotter_knows_that_its_detector_was_taught(tmp_path: Path) -> None:
     assert not spotter.taught
     spotter.forward_train(batch)
     assert spotter.taught
-    folder = wrapper.save(tmp_path / "student")
-    again = DLDWrapper.load(folder, device="cpu").spotter
-    assert isinstance(again, PPOCRSpotter)
-    assert again.taught
+    save_file(spotter.state_dict(), tmp_path / "student.safetensors")
+    assert PPOCRSpotter.create(weights=tmp_path / "student.safetensors", threads=1).taught
 
 
 def test_the_student_that_ships_finds_small_words() -> None:
