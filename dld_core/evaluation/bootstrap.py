@@ -34,7 +34,8 @@ def hmean_interval(
     if not images:
         return Interval(0.0, 0.0)
     drawn = resampled(images, resamples, seed)
-    scores = _hmeans(drawn, tally.correct if reading else tally.matched, tally.found, tally.truth)
+    right = tally.correct if reading else tally.matched
+    scores = hmeans(drawn @ right, drawn @ (tally.found + tally.truth))
     low, high = np.quantile(scores, [(1 - confidence) / 2, (1 + confidence) / 2])
     return Interval(float(low), float(high))
 
@@ -45,12 +46,9 @@ def resampled(images: int, resamples: int = 1000, seed: int = 0) -> NDArray[np.i
     return np.random.default_rng(seed).multinomial(images, chances, size=resamples)
 
 
-def _hmeans(
-    drawn: NDArray[np.int64],
-    right: NDArray[np.float64],
-    found: NDArray[np.float64],
-    truth: NDArray[np.float64],
-) -> NDArray[np.float64]:
-    # 2PR/(P+R) with P = r/f and R = r/t is 2r/(f+t).
-    total = drawn @ (found + truth)
-    return np.divide(2 * (drawn @ right), total, out=np.zeros(len(drawn)), where=total > 0)
+def hmeans(right: NDArray[np.float64], counted: NDArray[np.float64]) -> NDArray[np.float64]:
+    """2PR/(P+R) of sums over images, 0 where nothing counts.
+
+    With P = r/f and R = r/t it is 2r/(f+t): `right` holds r, `counted` the words and detections f+t.
+    """
+    return np.divide(2 * right, counted, out=np.zeros_like(right), where=counted > 0)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from dld_core.evaluation.bootstrap import resampled
+from dld_core.evaluation.bootstrap import hmeans, resampled
 
 Floats = NDArray[np.float64]
 
@@ -49,7 +49,7 @@ def gain_at_equal_time(chosen: Way, fixed: Sequence[Way]) -> Gain:
     """
     images = len(chosen.correct)
     drawn = np.vstack([np.ones(images), resampled(images)])
-    differences = _hmean(drawn @ chosen.correct, drawn @ chosen.counted) - _best(
+    differences = hmeans(drawn @ chosen.correct, drawn @ chosen.counted) - _best(
         drawn, drawn @ chosen.milliseconds, fixed
     )
     low, high = np.quantile(differences[1:], [0.025, 0.975])
@@ -61,16 +61,12 @@ def _best(drawn: Floats, time: Floats, fixed: Sequence[Way]) -> Floats:
     ways = [(drawn @ w.correct, drawn @ w.counted, drawn @ w.milliseconds) for w in fixed]
     best = np.zeros_like(time)
     for correct, counted, taken in ways:  # and nothing better to do with the rest of the time
-        best = np.maximum(best, np.where(taken <= time, _hmean(correct, counted), 0.0))
+        best = np.maximum(best, np.where(taken <= time, hmeans(correct, counted), 0.0))
     for first in ways:
         for second in ways:
             span = second[2] - first[2]
             able = (first[2] < time) & (time < second[2])
             share = np.divide(time - first[2], span, out=np.zeros_like(time), where=able)
             correct, counted = (a + (b - a) * share for a, b in zip(first[:2], second[:2], strict=True))
-            best = np.maximum(best, np.where(able, _hmean(correct, counted), 0.0))
+            best = np.maximum(best, np.where(able, hmeans(correct, counted), 0.0))
     return best
-
-
-def _hmean(correct: Floats, counted: Floats) -> Floats:
-    return np.divide(2 * correct, counted, out=np.zeros_like(correct), where=counted > 0)
