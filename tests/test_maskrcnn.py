@@ -13,7 +13,7 @@ from torchvision.models.detection.image_list import ImageList
 from torchvision.models.detection.rpn import RegionProposalNetwork
 
 from dld_backends.maskrcnn import MaskRCNNConfig, MaskRCNNSpotter
-from dld_backends.maskrcnn.cost import meta_spotter, page_flops, pyramid_flops
+from dld_backends.maskrcnn.cost import image_flops, meta_spotter, page_flops, pyramid_flops
 from dld_backends.maskrcnn.proposals import build_rpn, covered
 from dld_backends.pretrained import trunk_weights
 from dld_core.errors import ConfigError, WeightsError
@@ -60,6 +60,13 @@ def test_flops_grow_with_area_and_words() -> None:
     one, two, three = (page_flops(config, 320, 320, n) for n in (1, 2, 3))
     assert three - two == pytest.approx(two - one)
     assert one > small
+
+
+@pytest.mark.parametrize("size", [(32, 32), (96, 224), (736, 992), (1280, 352)])
+def test_flops_of_any_size_are_those_that_are_counted(size: tuple[int, int]) -> None:
+    """The coarsest level has a side of its own for odd multiples of 32."""
+    config = MaskRCNNConfig()
+    assert page_flops(config, *size, 0) == image_flops(config, *size)[0]
 
 
 # --- matching anchors ----------------------------------------------------------------------------

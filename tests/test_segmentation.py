@@ -19,7 +19,7 @@ from dld_backends.backbone import feature_body
 from dld_backends.maskrcnn import MaskRCNNSpotter
 from dld_backends.maskrcnn.cost import meta_spotter as meta_mask_rcnn
 from dld_backends.segmentation import SegmentationConfig, SegmentationSpotter
-from dld_backends.segmentation.cost import meta_spotter, page_flops
+from dld_backends.segmentation.cost import image_flops, meta_spotter, page_flops
 from dld_backends.segmentation.losses import WEIGHTS, binarization_losses
 from dld_backends.segmentation.network import PRIOR, Maps
 from dld_backends.segmentation.pages import region_options
@@ -114,6 +114,15 @@ def test_flops_grow_with_area_and_words() -> None:
     none, one, two, three = (page_flops(config, 320, 320, n) for n in range(4))
     assert three - two == pytest.approx(two - one)
     assert page_flops(config, 640, 640, 0) == pytest.approx(4 * none, rel=1e-6)
+
+
+@pytest.mark.parametrize("size", [(32, 32), (96, 224), (736, 992), (1280, 352)])
+def test_flops_of_any_size_are_those_that_are_counted(size: tuple[int, int]) -> None:
+    config = SegmentationConfig(preset="tiny")
+    image, first_word = image_flops(config, *size)
+    assert page_flops(config, *size, 0) == image
+    both = page_flops(config, *size, 1) - page_flops(config, 32, 32, 1)
+    assert both == image + first_word - sum(image_flops(config, 32, 32))
 
 
 # --- losses by hand ------------------------------------------------------------------------------

@@ -5,7 +5,7 @@ The parts that depend on the image are taken at their nominal size: every propos
 
 from __future__ import annotations
 
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING
 
 import torch
@@ -14,7 +14,7 @@ from torchvision.ops import roi_align
 
 from dld_backends.maskrcnn.config import MaskRCNNConfig
 from dld_backends.maskrcnn.heads import MASK_SIZE
-from dld_backends.recognition.cost import flops_of, word_flops
+from dld_backends.recognition.cost import SizedCost, flops_of, word_flops
 
 if TYPE_CHECKING:
     from dld_backends.maskrcnn.spotter import MaskRCNNSpotter
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 def page_flops(config: MaskRCNNConfig, height: int, width: int, words: int) -> float:
     """FLOPs (a multiply-add counts 2) of one padded image of height x width holding so many words."""
-    fixed, first_word = _image_flops(config, height, width)
+    fixed, first_word = _sized_cost(config).at(height, width)
     return fixed + (first_word + words * _word_flops(config) if words else 0.0)
 
 
@@ -43,10 +43,14 @@ def pyramid_flops(config: MaskRCNNConfig, height: int, width: int) -> float:
     return flops_of(lambda: spotter.rpn.head(list(spotter.trunk.pyramid(normal).values())))
 
 
-@lru_cache(maxsize=512)
+@lru_cache(maxsize=16)
+def _sized_cost(config: MaskRCNNConfig) -> SizedCost:
+    return SizedCost(partial(image_flops, config), strides=(32, 64))
+
+
 @torch.no_grad()
-def _image_flops(config: MaskRCNNConfig, height: int, width: int) -> tuple[float, float]:
-    """What every image costs, and what the first word adds (the recogniser's map)."""
+def image_flops(config: MaskRCNNConfig, height: int, width: int) -> tuple[float, float]:
+    """What every image costs, and what the first word adds (the recogniser's map); counted now."""
     spotter = meta_spotter(config)
     image = torch.empty(1, 3, height, width, dtype=torch.uint8, device="meta")
     levels, maps = spotter.trunk(image)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING
 
 import torch
 
-from dld_backends.recognition.cost import flops_of, word_flops
+from dld_backends.recognition.cost import SizedCost, flops_of, word_flops
 from dld_backends.segmentation.config import SegmentationConfig
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 def page_flops(config: SegmentationConfig, height: int, width: int, words: int) -> float:
     """FLOPs (a multiply-add counts 2) of one padded image of height x width holding so many words."""
-    fixed, first_word = _image_flops(config, height, width)
+    fixed, first_word = _sized_cost(config).at(height, width)
     return fixed + (first_word + words * _word_flops(config) if words else 0.0)
 
 
@@ -29,10 +29,14 @@ def meta_spotter(config: SegmentationConfig) -> SegmentationSpotter:
         return SegmentationSpotter(config).eval()
 
 
-@lru_cache(maxsize=512)
+@lru_cache(maxsize=16)
+def _sized_cost(config: SegmentationConfig) -> SizedCost:
+    return SizedCost(partial(image_flops, config))
+
+
 @torch.no_grad()
-def _image_flops(config: SegmentationConfig, height: int, width: int) -> tuple[float, float]:
-    """What every image costs, and what the first word adds (the recogniser's map)."""
+def image_flops(config: SegmentationConfig, height: int, width: int) -> tuple[float, float]:
+    """What every image costs, and what the first word adds (the recogniser's map); counted now."""
     spotter = meta_spotter(config)
     image = torch.empty(1, 3, height, width, dtype=torch.uint8, device="meta")
     fine, _ = spotter.trunk(image)
