@@ -322,10 +322,13 @@ class Chooser(nn.Module):
         super().__init__()
         self.bias = nn.Parameter(torch.zeros(2))
         self.seen: list[Any] = []
+        self.progress = 0.0
+        self.told: list[float] = []
 
     def forward(
         self, teacher: RecognitionTrace, students: Any, images: Any, scales: Any
     ) -> dict[str, Tensor]:
+        self.told.append(self.progress)
         self.seen.append((set(students), list(scales), [tuple(i.shape) for i in images]))
         rows = {len(trace.targets) for trace in students.values()}
         assert rows == {len(teacher.targets)}
@@ -338,6 +341,8 @@ def test_a_selection_sees_every_scale_and_learns_with_the_student(runs: Runs) ->
     for students, scales, images in chooser.seen:
         assert students == set(scales) == {0.5, 1.0}
         assert images == [(3, 64, 64)] * 2
+    steps = len(chooser.told)
+    assert chooser.told == pytest.approx([step / steps for step in range(steps)])
     stored = load_file(runs.folder / "run" / "selection.safetensors")["bias"]
     assert bool((stored > 0).all())
     assert float(runs.rows("run")[-1]["choice"]) < float(runs.rows("run")[0]["choice"])

@@ -111,7 +111,6 @@ def test_the_joint_loss_counts_divergence_and_cost_by_image() -> None:
         DenseSelector(small(scales=[0.5, 1.0])),
         Taught(),  # type: ignore[arg-type]
         JointConfig(mode="expected", gamma=0.5),
-        10,
     )
     logits = torch.tensor([[[2.0, 0.0]], [[0.0, 1.0]]])
 

@@ -68,4 +68,4 @@ def _joint(config: DistillConfig) -> JointSelection | None:
     selector: DenseSelector = fresh_selector(
         config.selector, config.reference or teacher.reference_short_side
     )
-    return JointSelection(selector, teacher, config.joint, config.steps)
+    return JointSelection(selector, teacher, config.joint)

@@ -22,7 +22,8 @@ Selection = Callable[
 ]
 """Further losses, of what chooses a scale: (teacher's trace, students' traces by scale, teacher's images
 [3, H, W] uint8, those scales in the order of the mapping) -> losses by name. An nn.Module learns with the
-student, and its weights go to selection.safetensors."""
+student, and its weights go to selection.safetensors. One with an attribute `progress` is told the share in
+[0, 1] of the run that is done."""
 
 
 class DistillTask(Task):
@@ -72,6 +73,8 @@ class DistillTask(Task):
             own = {**output.losses, **self._apart(shown, output, batch, view)}
             losses = {name: losses.get(name, 0.0) + loss / len(batch.views) for name, loss in own.items()}
         if self.selection is not None:
+            if hasattr(self.selection, "progress"):
+                self.selection.progress = self.progress
             traces = {scale: output.trace for scale, output in outputs.items()} | self._others(batch)
             losses |= self.selection(shown.trace, traces, batch.images, list(traces))
         return TrainOutput(losses, next(iter(outputs.values())).trace)

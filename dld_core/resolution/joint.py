@@ -44,20 +44,18 @@ class JointSelection(nn.Module):
         selector: learns; its scales must hold those that the loop reads.
         spotter: whose costs count, and whose decoder knows which steps say something.
         config: see above.
-        steps: how often it is called in the run, for the temperature.
+
+    Attributes:
+        progress: share in [0, 1] of the run that is done, for the temperature; the loop sets it.
     """
 
-    done: Tensor
     _decoder: SequenceDecoder
 
-    def __init__(
-        self, selector: DenseSelector, spotter: TrainableSpotter, config: JointConfig, steps: int
-    ) -> None:
+    def __init__(self, selector: DenseSelector, spotter: TrainableSpotter, config: JointConfig) -> None:
         super().__init__()
         self.selector = selector
         self.config = config
-        self.steps = steps
-        self.register_buffer("done", torch.zeros((), dtype=torch.int64))
+        self.progress = 0.0
         self._flops = spotter.flops
         # Not a submodule: what the decoder learns is not for this module to save.
         object.__setattr__(self, "_decoder", spotter.decoder)
@@ -70,7 +68,6 @@ class JointSelection(nn.Module):
         scales: Sequence[float],
     ) -> dict[str, Tensor]:
         """`selection`: what the decisions of this batch cost, over the scales that were read."""
-        self.done += 1
         columns = [self.selector.scales.index(scale) for scale in scales]
         logits = torch.stack([self._scores(image)[columns] for image in images])
         lost = torch.stack([self._lost(teacher, students[scale], len(images)) for scale in scales], 1)
@@ -81,7 +78,7 @@ class JointSelection(nn.Module):
             costs,
             self.config.gamma,
             self.config.mode,
-            temperature_at(int(self.done) / max(self.steps, 1)),
+            temperature_at(self.progress),
         )
         return {"selection": self.config.weight * loss}
 

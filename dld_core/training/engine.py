@@ -271,11 +271,12 @@ class Trainer:
 
     def _step(self, data: Iterator[Batch]) -> bool:
         """One step; False when its losses or gradients were not finite and it was left out."""
-        rate = learning_rate(self.config, self.step, self._shared(self.clock.progress(self.step)))
+        progress = self._shared(self.clock.progress(self.step))
+        rate = learning_rate(self.config, self.step, progress)
         set_rate(self.optimizer, rate)
         before = self.data_index, self.words
         try:
-            output = self._accumulate(data)
+            output = self._accumulate(data, progress)
         except Exception:
             self.data_index, self.words = before  # the step was not taken: it is to be taken again
             raise
@@ -289,7 +290,7 @@ class Trainer:
         self._tell(output, {"lr": rate, "grad_norm": norm})
         return True
 
-    def _accumulate(self, data: Iterator[Batch]) -> TrainOutput | None:
+    def _accumulate(self, data: Iterator[Batch], progress: float) -> TrainOutput | None:
         """Gradients of `accumulate` batches; the last one's losses, or None when they were not finite."""
         fabric, times = self.fabric, self.config.accumulate
         for micro in range(times):
@@ -301,7 +302,7 @@ class Trainer:
             # generator's state, of any rank or device. (Not earlier: a loader draws when it starts.)
             seed_everything(self.config.seed, self.step, micro, fabric.global_rank)
             with fabric.no_backward_sync(self.module, enabled=micro + 1 < times):
-                output: TrainOutput = self.module(Parcel(self.batch))
+                output: TrainOutput = self.module(Parcel(self.batch, progress))
                 hooks.losses_computed(self.step + 1, output.losses)
                 loss = total_loss(output.losses)
                 if not self._all_finite(loss):

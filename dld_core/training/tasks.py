@@ -14,12 +14,18 @@ from dld_core.types import Batch, RecognitionTrace, TrainOutput
 
 
 class Parcel:
-    """A batch that wrappers for many devices hand on as it is (they copy dataclasses field by field)."""
+    """A batch that wrappers for many devices hand on as it is (they copy dataclasses field by field).
 
-    __slots__ = ("batch",)
+    Attributes:
+        batch: what is learned from.
+        progress: share in [0, 1] of the run that is done.
+    """
 
-    def __init__(self, batch: Batch) -> None:
+    __slots__ = ("batch", "progress")
+
+    def __init__(self, batch: Batch, progress: float = 0.0) -> None:
         self.batch = batch
+        self.progress = progress
 
 
 class Task(nn.Module):
@@ -30,9 +36,11 @@ class Task(nn.Module):
         self.spotter = spotter
         self.recognition_only = config.task == "recognition"
         self.weights = dict(config.losses)
+        self.progress = 0.0
 
     def forward(self, parcel: Parcel) -> TrainOutput:
         """Named losses times their weights, and the trace."""
+        self.progress = parcel.progress
         output = self._output(parcel.batch)
         unknown = sorted(self.weights.keys() - output.losses.keys())
         if unknown:
