@@ -303,7 +303,8 @@ class DLDWrapper:
         """The page read again at the largest scale; both readings count."""
         assert self._chooser is not None
         assert image.loaded is not None
-        again = self._resized(image.loaded, self._chooser.larger(image.scale), {})
+        largest = self._chooser.larger(image.scale, image.loaded.height, image.loaded.width)
+        again = self._resized(image.loaded, largest, {})
         if again.size <= image.size:
             return unsure
         start = time.perf_counter()

@@ -377,7 +377,13 @@ def test_a_calibrated_selector_answers_with_calibrated_scores(tmp_path: Path) ->
     images = random_pages(12, 950)
     selector = DenseSelector(small()).eval()
     raw = predict(selector, images)
-    calibrate(selector, images, 0.25)
+    report = calibrate(selector, images, 0.25, BarSpotter())
+    own = ScaleChooser(selector, BarSpotter()).forecast(240, 320)
+    assert own.gflops is not None
+    dearest, cheapest = report["selector"][-1], report["fixed"][0]
+    share = own.own / max(own.gflops)
+    assert share > 0.001, "choosing costs something"
+    assert dearest["cost"] == pytest.approx(cheapest["cost"] + share, abs=2e-5), "and it is counted"
     words = np.array([m.cares.sum() for m in images], float)
     wanted = Calibration.fit(raw, np.stack([m.losses(0.25) for m in images]), words)(raw)
     np.testing.assert_allclose(predict(selector, images), wanted, atol=1e-3)
@@ -538,7 +544,7 @@ def test_a_selector_starts_from_what_another_knows(tmp_path: Path) -> None:
 
 def test_the_bundled_start_knows_where_words_are() -> None:
     selector = fresh_selector(SelectorTrainingConfig.parse({"init": "bundled"}), 720)
-    settings = {"page_size": [480, 640], "words": [15, 15], "size_range": [24, 48]}
+    settings = {"page_size": [480, 640], "words": [15, 15], "size_range": [24, 48], "system_fonts": False}
     text = PageRenderer(SynthConfig.parse(settings)).page(1)
     counts = []
     for image in (text.image, np.full((480, 640, 3), 128, np.uint8)):
@@ -743,6 +749,26 @@ def test_the_selector_that_ships_is_left_out_at_another_reference_size(
     assert DLDWrapper("bars").scale == "auto"
     save_selector(DenseSelector(small(reference_short_side=720)), path)
     assert DLDWrapper("bars").scale == "full"
+
+
+def test_no_image_is_enlarged_far_beyond_its_pixels() -> None:
+    """Reference 120: scales mean short sides of 30, 60, 120 and 180."""
+    selector = FixedScores()
+    selector.scales = (0.25, 0.5, 1.0, 1.5)
+    selector.lost.data = torch.tensor([4.0, 3.0, 2.0, 1.0])
+    chooser, cheap = ScaleChooser(selector, BarSpotter()), Policy(gamma=0)
+
+    def shape(short: int) -> NDArray[np.uint8]:
+        return np.full((short, 2 * short, 3), 255, np.uint8)
+
+    assert [chooser(shape(short), cheap).scale for short in (200, 139, 130, 93, 92, 70)] == [
+        *(1.5, 1.5, 1.0, 1.0, 0.5, 0.5),
+    ]
+    assert chooser(shape(50), cheap).scale == 1.5, "very small images may be"
+    chosen = chooser(shape(100), cheap)
+    assert list(chosen.scores) == [0.25, 0.5, 1.0]
+    assert max(chosen.costs) < 1, "shares are of the dearest of all, so that a price means the same for all"
+    assert chooser.larger(0.5, 100, 200) == 1.0
 
 
 def test_a_black_box_of_unknown_cost_is_priced_by_pixels() -> None:

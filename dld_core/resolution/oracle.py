@@ -72,9 +72,18 @@ def choose(losses: Floats, costs: Floats, gamma: float) -> NDArray[np.int64]:
     return np.asarray((losses + gamma * costs).argmin(1), np.int64)
 
 
-def sweep(losses: Floats, scored: Table, gammas: Sequence[float]) -> list[Reached]:
-    """Choose by `losses` [B, K] under each price, and score on a table."""
-    return [scored.reached(choose(losses, scored.costs, gamma)) for gamma in gammas]
+def sweep(
+    losses: Floats, scored: Table, gammas: Sequence[float], forecast: Floats | None = None, own: float = 0.0
+) -> list[Reached]:
+    """Choose by `losses` [B, K] under each price, and score on a table.
+
+    Args:
+        forecast: [B, K] costs as whoever chooses knows them; None for the true ones.
+        own: what choosing costs, as a share of reading at the largest scale; added to every cost.
+    """
+    known = scored.costs if forecast is None else forecast
+    reached = [scored.reached(choose(losses, known, gamma)) for gamma in gammas]
+    return [Reached(at.hmean, at.cost + own) for at in reached]
 
 
 def cross_run_oracle(

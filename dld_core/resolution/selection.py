@@ -26,8 +26,30 @@ if TYPE_CHECKING:
 
 NOMINAL_WORDS = 10
 """Words that an image is taken to hold while its cost is still a forecast."""
+MOST_ENLARGED = 1.3
+"""Of an image, where nothing is known of how small its text is: more of it was found to bring nothing."""
+_SMALL = 0.5  # of the reference short side: images below may be enlarged further
 _LONG_SIDE = 384  # of thumbnails for selectors that name no size
 _REPEATS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Forecast:
+    """What reading an image will cost, as far as its size tells.
+
+    Attributes:
+        scales: those that make sense for the size: no image is enlarged far beyond the pixels it has.
+        sizes: (height, width) that the spotter would see, by scale.
+        shares: costs, as shares of the dearest among all scales of the selector.
+        gflops: by scale; None where the spotter's are not known.
+        own: GFLOPs of choosing.
+    """
+
+    scales: Sequence[float]
+    sizes: Sequence[tuple[int, int]]
+    shares: Sequence[float]
+    gflops: Sequence[float] | None
+    own: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +58,8 @@ class Choice:
 
     Attributes:
         scale: fraction of the reference short side.
-        scores: words lost by scale, as the selector expects; lower is better.
-        costs: by scale in the same order, as shares of the dearest.
+        scores: words lost by scale that makes sense for the image, as the selector expects; lower is better.
+        costs: by scale in the same order, as shares of the dearest of all.
         gflops: of choosing.
         milliseconds: of choosing.
     """
@@ -81,30 +103,46 @@ class ScaleChooser:
     def __call__(self, image: NDArray[np.uint8], policy: Policy) -> Choice:
         """Choose for RGB uint8 [H, W, 3] at its native size."""
         height, width = image.shape[:2]
-        own = self._own_gflops(height, width)  # counting is no part of choosing
+        self._own_gflops(height, width)  # counting them, once for each size, is no part of choosing
         start = time.perf_counter()
-        scores = self._scores(image)
-        sizes = [self._size(height, width, scale) for scale in self.selector.scales]
-        gflops = [self._gflops_of(size) for size in sizes]
-        known = [g for g in gflops if g is not None]
-        costs = known if len(known) == len(sizes) else [float(h * w) for h, w in sizes]
-        milliseconds = self._milliseconds(sizes) if policy.max_latency_ms is not None else None
-        shares = [cost / max(costs) for cost in costs]
-        if policy.budget is not None and len(known) < len(sizes):
+        known = dict(zip(self.selector.scales, self._scores(image), strict=True))
+        costs = self.forecast(height, width)
+        scores = {scale: known[scale] for scale in costs.scales}
+        milliseconds = self._milliseconds(costs.sizes) if policy.max_latency_ms is not None else None
+        if policy.budget is not None and costs.gflops is None:
             raise ConfigError(
                 f"what {type(self.spotter).__name__} costs is not known in FLOPs, so it cannot be held to a "
                 "budget; give max_latency_ms or gamma"
             )
-        index = policy.priced(self.gamma).choose(
-            scores, shares, [g + own for g in known] or None, milliseconds
-        )
-        by_scale = dict(zip(self.selector.scales, scores, strict=True))
+        gflops = None if costs.gflops is None else [g + costs.own for g in costs.gflops]
+        index = policy.priced(self.gamma).choose(list(scores.values()), costs.shares, gflops, milliseconds)
         taken = (time.perf_counter() - start) * 1e3
-        return Choice(self.selector.scales[index], by_scale, shares, own, taken)
+        return Choice(costs.scales[index], scores, costs.shares, costs.own, taken)
 
-    def larger(self, scale: float) -> float:
-        """The largest candidate, where an unsure reading escalates to."""
-        return max(*self.selector.scales, scale)
+    def forecast(self, height: int, width: int) -> Forecast:
+        """Costs for a native size, with NOMINAL_WORDS words: FLOPs where they are known, else pixels."""
+        scales = self.selector.scales
+        sizes = [self._size(height, width, scale) for scale in scales]
+        gflops = [g for g in map(self._gflops_of, sizes) if g is not None]
+        known = len(gflops) == len(sizes)
+        costs = gflops if known else [float(h * w) for h, w in sizes]
+        kept = [i for i, scale in enumerate(scales) if i == 0 or self._sensible(min(height, width), scale)]
+        return Forecast(
+            [scales[i] for i in kept],
+            [sizes[i] for i in kept],
+            [costs[i] / max(costs) for i in kept],
+            [gflops[i] for i in kept] if known else None,
+            self._own_gflops(height, width),
+        )
+
+    def _sensible(self, native: int, scale: float) -> bool:
+        """Whether a short side is not enlarged beyond what brings anything."""
+        reference = self.spotter.reference_short_side
+        return native < _SMALL * reference or scale * reference <= MOST_ENLARGED * native
+
+    def larger(self, scale: float, height: int, width: int) -> float:
+        """The largest candidate for a native size, where an unsure reading escalates to."""
+        return max(*self.forecast(height, width).scales, scale)
 
     def _scores(self, image: NDArray[np.uint8]) -> list[float]:
         import torch

@@ -26,6 +26,7 @@ from dld_core.resolution.measuring import Build, Say, measure
 from dld_core.resolution.network import DenseSelector
 from dld_core.resolution.oracle import Floats, Reached, Table, cross_run_oracle, sweep
 from dld_core.resolution.policy import DEFAULT_GAMMA
+from dld_core.resolution.selection import ScaleChooser
 from dld_core.training.weights import copy_matching
 from dld_core.types import Sample
 
@@ -171,7 +172,7 @@ def make_selector(
         raise ConfigError("a selector learns from 'pages', from 'measured' images or from both; give some")
     say(f"fitting the selector to {len(examples)} pictures, {len(taught)} of them read")
     fit(selector, examples, config.fit, lambda step, losses: _tell(say, step, config.fit.steps, losses))
-    report = calibrate(selector, judged, config.alarm) if judged else {}
+    report = calibrate(selector, judged, config.alarm, spotter) if judged else {}
     path = save_selector(selector, out / SELECTOR_FILE)
     record = {"settings": _settings(config), **report}
     (out / _RECORD).write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
@@ -229,11 +230,13 @@ def look_at_pages(config: SelectorTrainingConfig, say: Say) -> list[Example]:
     return examples
 
 
-def calibrate(selector: DenseSelector, measured: Sequence[Measurement], alarm: float) -> dict[str, Any]:
+def calibrate(
+    selector: DenseSelector, measured: Sequence[Measurement], alarm: float, spotter: Spotter
+) -> dict[str, Any]:
     """Put its scores right, in place, on images that it was not fitted to; what it then reaches on them.
 
     In that report, beside fixed scales and the cross-run oracle, each image's scores are calibrated on the
-    others.
+    others, prices are those that are known before reading, and what choosing costs is counted.
     """
     selector.calibrate()
     raw, losses = predict(selector, measured), stack_losses(measured, alarm)
@@ -242,14 +245,31 @@ def calibrate(selector: DenseSelector, measured: Sequence[Measurement], alarm: f
     selector.calibrate(found.slope, found.offset.tolist())
     scores = cross_calibrated(raw, losses, words)
     table = Table.of(measured, slice(1, None))
+    forecast, own = _forecast(selector, measured, spotter)
+    reached = sweep(scores, table, GAMMAS, forecast, own)
     return {
         "images": len(measured),
         "fixed": [_point(r, scale=s) for s, r in zip(selector.scales, table.fixed(), strict=True)],
-        "selector": [_point(r, gamma=g) for g, r in zip(GAMMAS, sweep(scores, table, GAMMAS), strict=True)],
+        "selector": [_point(r, gamma=g) for g, r in zip(GAMMAS, reached, strict=True)],
         "cross_run_oracle": [
             _point(r, gamma=g) for g, r in zip(GAMMAS, cross_run_oracle(measured, alarm, GAMMAS), strict=True)
         ],
     }
+
+
+def _forecast(
+    selector: DenseSelector, measured: Sequence[Measurement], spotter: Spotter
+) -> tuple[Floats, float]:
+    """Costs [B, K] as shares of the dearest, infinite where a scale makes no sense for the image; and the
+    mean share of choosing, 0 where FLOPs are unknown.
+    """
+    chooser = ScaleChooser(selector, spotter)
+    costs = [chooser.forecast(int(m.size[0]), int(m.size[1])) for m in measured]
+    own = [0.0 if c.gflops is None else c.own / max(c.gflops) for c in costs]
+    shares = np.full((len(costs), len(selector.scales)), np.inf)
+    for row, cost in zip(shares, costs, strict=True):
+        row[[selector.scales.index(scale) for scale in cost.scales]] = cost.shares
+    return shares, float(np.mean(own))
 
 
 def predict(selector: DenseSelector, measured: Sequence[Measurement]) -> Floats:
