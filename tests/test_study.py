@@ -231,6 +231,17 @@ def test_nothing_is_read_twice(sets: dict[str, Any], tmp_path: Path) -> None:
         study(config(sets, tmp_path, scales=[0.25, 0.5, 0.8, 1.0]), out)
 
 
+def test_a_larger_limit_goes_on_with_what_is_new(sets: dict[str, Any], tmp_path: Path) -> None:
+    some = {"bars": sets["bars"] | {"limit": 2}}
+    study(config(some, tmp_path), tmp_path / "out")
+    CountingBars.count = 0
+    rows = study(config(sets, tmp_path), tmp_path / "out")
+    new = len(HEIGHTS) - 2
+    assert CountingBars.count == (new + 1) * (len(SCALES) + 1)  # the first of them once more to warm up
+    whole = study(config(sets, tmp_path), tmp_path / "whole")
+    assert [r["e2e_hmean"] for r in rows] == [r["e2e_hmean"] for r in whole]
+
+
 def test_a_study_that_was_killed_goes_on(sets: dict[str, Any], tmp_path: Path) -> None:
     study(config(sets, tmp_path), tmp_path / "out")
     record = tmp_path / "out" / "readings" / "bars.jsonl"

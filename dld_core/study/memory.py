@@ -27,18 +27,19 @@ def memory_of(
     config: StudyConfig, files: Mapping[str, Path], record: Path, settings: str
 ) -> dict[str, Peaks]:
     """Peaks by system, from the record where it was written under the same settings, else measured."""
+    paths = sorted(files.values(), key=lambda path: path.stat().st_size)[-LARGEST:]
+    about = {"settings": settings, "images": [path.name for path in paths]}
     try:
         known = json.loads(record.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         known = {}
-    if known.get("settings") == settings:
+    if {name: known.get(name) for name in about} == about:
         return dict(known["peaks"])
-    paths = sorted(files.values(), key=lambda path: path.stat().st_size)[-LARGEST:]
     peaks = {
         name: _apart(system, config.device, system.threads or config.threads, paths)
         for name, system in config.systems.items()
     }
-    record.write_text(json.dumps({"settings": settings, "peaks": peaks}) + "\n", encoding="utf-8")
+    record.write_text(json.dumps({**about, "peaks": peaks}) + "\n", encoding="utf-8")
     return peaks
 
 

@@ -317,7 +317,8 @@ def settings_of(config: StudyConfig, name: str, systems: Sequence[System]) -> st
         "threads": config.threads,
         "device": config.device,
     }
-    kept["set"].pop("lexicons")
+    for later in ("lexicons", "limit"):  # a larger limit goes on with the images that are new
+        kept["set"].pop(later)
     return json.dumps(kept, sort_keys=True)
 
 
