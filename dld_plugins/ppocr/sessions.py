@@ -53,7 +53,7 @@ class Sessions:
             known = self._made.get(path)
             if known is None or known[0] != stamp:
                 same = self._untouched.get(path) == stamp
-                known = stamp, _open(str(path) if same else _with_weights(path, weights), self._threads)
+                known = stamp, _open(str(path) if same else with_weights(path, weights), self._threads)
                 self._made[path] = known
             return known[1]
 
@@ -66,8 +66,8 @@ def _stamp(weights: Weights) -> tuple[float, ...]:
     return *places, *(value.detach().flatten()[0].item() for value in weights.values() if value.numel())
 
 
-def _with_weights(path: Path, weights: Weights) -> bytes:
-    """The ONNX file with other values in it."""
+def with_weights(path: Path, weights: Weights) -> bytes:
+    """The ONNX file with other values in it; constants that are not named stay."""
     onnx = require("onnx", EXTRA)
     model = read_onnx(path)
     for constant in model.graph.initializer:

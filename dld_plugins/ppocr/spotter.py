@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from dld_core.errors import MissingExtraError, WeightsError
+from dld_core.errors import ConfigError, MissingExtraError, WeightsError
 from dld_core.imaging import resize
 from dld_core.interfaces import Companion, TrainableSpotter, module_device
 from dld_core.parts import companion_file
@@ -134,6 +134,14 @@ class PPOCRSpotter(TrainableSpotter):
         They were made for `shrink: detector`; with `both` there is none.
         """
         return companion_file(self.weights_folder, self.config.preset, part) if self.reads_native else None
+
+    def export(self, file: Path, calibration: Sequence[NDArray[np.uint8]] | None = None) -> list[Path]:
+        """Write ONNX files for RapidOCR; see `dld_core.exporting.Exportable`. There is no int8 file."""
+        from dld_plugins.ppocr.export import export
+
+        if calibration is not None:
+            raise ConfigError("ppocr exports no int8 file; leave out --int8")
+        return [export(self, file)]
 
     # --- reading ----------------------------------------------------------------------------------
 

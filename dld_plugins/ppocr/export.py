@@ -1,0 +1,43 @@
+"""What was taught here as ONNX files that RapidOCR itself takes, so that its users need nothing else."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dld_core.errors import ConfigError, WeightsError
+from dld_plugins.ppocr.networks import constants_of, reader_constants
+from dld_plugins.ppocr.sessions import with_weights
+
+if TYPE_CHECKING:
+    from dld_plugins.ppocr.spotter import PPOCRSpotter
+
+
+def export(spotter: PPOCRSpotter, file: Path) -> Path:
+    """Write NAME.det.onnx and NAME.rec.onnx for a NAME.onnx; their folder, which RapidOCR's spotter takes.
+
+    Raises:
+        ConfigError: the preset is "tiny", whose detector wants other pixels than RapidOCR gives it.
+        WeightsError: the files cannot be written, or the folder holds those of another export.
+    """
+    if spotter.config.preset != "small":
+        raise ConfigError("only the preset 'small' can be exported: RapidOCR feeds other detectors wrongly")
+    stem, folder = file.name.removesuffix(".onnx"), file.parent
+    networks = {
+        "det": with_weights(spotter.files.detector, constants_of(spotter.detector)),
+        "rec": with_weights(spotter.files.reader, reader_constants(spotter.reader, spotter.decoder)),
+    }
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for part, content in networks.items():
+            target = folder / f"{stem}.{part}.onnx"
+            others = [found.name for found in folder.glob(f"*{part}*.onnx") if found.name != target.name]
+            if others:
+                raise WeightsError(
+                    f"{folder} holds {', '.join(others)} already, and RapidOCR's spotter takes a folder with "
+                    "one detector and one recogniser; export to another"
+                )
+            target.write_bytes(content)
+    except OSError as error:
+        raise WeightsError(f"cannot write to {folder}: {error.strerror or error}") from None
+    return folder
