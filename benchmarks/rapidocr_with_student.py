@@ -10,15 +10,18 @@ from __future__ import annotations
 
 import argparse
 import time
+from collections.abc import Mapping
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 from rapidocr import RapidOCR
 
 from dld_core.charset import PRINTABLE_ASCII
-from dld_core.evaluation import ImageWords, align, read_ground_truth, score
+from dld_core.evaluation import ImageWords, read_ground_truth, score
+from dld_core.evaluation.reading import annotated_images
+from dld_core.imaging import open_image
 from dld_plugins.rapidocr import words_of
 
 
@@ -30,7 +33,8 @@ def main() -> None:
         for unclip in map(float, given.unclip.split(",")):
             options = _exported(given.exported, side, unclip, given.box)
             engines[f"exported, long side {side}, unclip {unclip:g}"] = _engine(given.threads, **options)
-    _report(engines, sorted(given.images.iterdir())[: given.limit], given.gt)
+    truth = dict(islice(read_ground_truth(given.gt).items(), given.limit))
+    _report(engines, annotated_images(given.images, truth)[0], truth)
 
 
 def _arguments() -> argparse.Namespace:
@@ -65,22 +69,22 @@ def _engine(threads: int, **options: Any) -> RapidOCR:
     return RapidOCR(params={**usual, **options})
 
 
-def _report(engines: dict[str, RapidOCR], files: list[Path], gt: Path) -> None:
+def _report(
+    engines: Mapping[str, RapidOCR], files: Mapping[str, Path], truth: Mapping[str, ImageWords]
+) -> None:
     read: dict[str, dict[str, ImageWords]] = {name: {} for name in engines}
     spent: dict[str, list[float]] = {name: [] for name in engines}
-    for file in (files[0], *files):
-        image = cv2.imread(str(file))
+    for stem in (next(iter(files)), *files):
+        image = np.ascontiguousarray(open_image(files[stem], exif=False)[..., ::-1])
         for name, engine in engines.items():
             start = time.perf_counter()
             found = engine(image)
             spent[name].append((time.perf_counter() - start) * 1e3)
             words = words_of(found, image.shape[1], image.shape[0], PRINTABLE_ASCII)
-            read[name][file.stem] = ImageWords.from_words(list(words))
-    everything = read_ground_truth(gt)
+            read[name][stem] = ImageWords.from_words(list(words))
     stock = np.mean(next(iter(spent.values()))[1:])
     for name in engines:
-        truth = {stem: words for stem, words in everything.items() if stem in read[name]}
-        result = score(truth, align(truth, read[name]))
+        result = score(truth, read[name])
         mean = np.mean(spent[name][1:])
         print(
             f"{name:42} detection {result.detection.hmean:.3f} end-to-end {result.e2e.hmean:.3f} "

@@ -31,7 +31,7 @@ class Exportable(Protocol):
             calibration: RGB images [H, W, 3] at the size they are read at.
 
         Returns:
-            What `weights=` takes, the float file first.
+            What `weights=` takes, of this backend or of the engine exported for; the float file first.
 
         Raises:
             MissingExtraError: a package that this needs is absent.

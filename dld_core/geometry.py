@@ -88,7 +88,7 @@ def _shape(polygon: ArrayLike) -> Any:
 def min_area_rectangle(points: ArrayLike, tall: float = TALL) -> Polygon:
     """The smallest rectangle, at any angle, round the points: [4, 2] in reading order (`order_polygon`)."""
     cloud = as_polygon(points).astype(np.float64)
-    hull = shapely.get_coordinates(shapely.convex_hull(shapely.MultiPoint(cloud)))
+    hull = shapely.get_coordinates(shapely.convex_hull(shapely.multipoints(cloud)))
     edges = np.diff(hull, axis=0)
     edges = edges[np.linalg.norm(edges, axis=1) > 0]
     if len(edges) == 0:

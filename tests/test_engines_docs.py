@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import sys
 import tomllib
@@ -64,6 +65,17 @@ def test_the_settings_for_one_s_own_photos_are_valid() -> None:
     config = DistillConfig.parse(student)
     assert config.backend == "ppocr"
     assert PPOCRConfig.parse(config.options).max_length == 1
+
+
+def test_what_rapidocr_is_to_be_given_is_what_the_benchmark_gives_it() -> None:
+    (call,) = [node for node in ast.walk(ast.parse(EXPORTED)) if isinstance(node, ast.Dict)]
+    told = ast.literal_eval(call)
+    assert told.pop("Det.model_path").endswith(".det.onnx")
+    source = (ROOT / "benchmarks" / "rapidocr_with_student.py").read_text(encoding="utf-8")
+    for name in told:
+        assert f'"{name}"' in source
+    assert f'"--unclip", default="{told["Det.unclip_ratio"]}"' in source
+    assert f'"--box", type=float, default={told["Det.box_thresh"]}' in source
 
 
 def test_the_example_is_40_lines_at_most() -> None:

@@ -66,7 +66,10 @@ def test_flops_grow_with_area_and_words() -> None:
 def test_flops_of_any_size_are_those_that_are_counted(size: tuple[int, int]) -> None:
     """The coarsest level has a side of its own for odd multiples of 32."""
     config = MaskRCNNConfig()
-    assert page_flops(config, *size, 0) == image_flops(config, *size)[0]
+    image, first_word = image_flops(config, *size)
+    assert page_flops(config, *size, 0) == image
+    both = page_flops(config, *size, 1) - page_flops(config, 32, 32, 1)
+    assert both == image + first_word - sum(image_flops(config, 32, 32))
 
 
 # --- matching anchors ----------------------------------------------------------------------------

@@ -259,6 +259,10 @@ def test_what_rapidocr_could_not_use_is_not_exported(tmp_path: Path) -> None:
     spotter.export(tmp_path / "one.onnx")  # the same again is no second one
     with pytest.raises(ConfigError, match="int8"):
         spotter.export(tmp_path / "one.onnx", [])
+    for name in ("record.onnx", "detector.onnx", "my_cls.onnx"):
+        with pytest.raises(ConfigError, match="rename"):
+            spotter.export(tmp_path / "names" / name)
+    assert not (tmp_path / "names").exists()
     if TINY:
         with pytest.raises(ConfigError, match="preset 'small'"):
             shared(preset="tiny").export(tmp_path / "tiny" / "one.onnx")

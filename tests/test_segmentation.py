@@ -117,8 +117,9 @@ def test_flops_grow_with_area_and_words() -> None:
 
 
 @pytest.mark.parametrize("size", [(32, 32), (96, 224), (736, 992), (1280, 352)])
-def test_flops_of_any_size_are_those_that_are_counted(size: tuple[int, int]) -> None:
-    config = SegmentationConfig(preset="tiny")
+@pytest.mark.parametrize("preset", ["tiny", "small"])
+def test_flops_of_any_size_are_those_that_are_counted(preset: Any, size: tuple[int, int]) -> None:
+    config = SegmentationConfig(preset=preset)
     image, first_word = image_flops(config, *size)
     assert page_flops(config, *size, 0) == image
     both = page_flops(config, *size, 1) - page_flops(config, 32, 32, 1)

@@ -36,6 +36,9 @@ class SizedCost:
         counted: FLOPs at (height, width), for several parts at once.
         strides: of the levels whose sides are not multiples of each other: sides are multiples of the first,
             the others round up.
+
+    Raises:
+        ValueError: one more count contradicts those: the network is not of that kind.
     """
 
     def __init__(
@@ -47,6 +50,9 @@ class SizedCost:
         areas = np.array([self._areas(*size) for size in probes], np.float64)
         # Whole numbers, as every layer's multiply-adds are.
         self._each = np.rint(np.linalg.solve(areas, known))
+        proof = _PROOF[0] * strides[0], _PROOF[1] * strides[0]
+        if not np.array_equal(self.at(*proof), counted(*proof)):
+            raise ValueError("what the network costs is not proportional to the areas of its levels")
 
     def at(self, height: int, width: int) -> list[float]:
         """Of each part, for sides that are multiples of the first stride."""
@@ -57,7 +63,8 @@ class SizedCost:
         return [1, *(-(-height // stride) * -(-width // stride) for stride in self.strides)]
 
 
-_PROBES = ((4, 4), (8, 4), (3, 3))
+_PROBES = ((4, 4), (8, 4), (3, 3))  # sides in strides
+_PROOF = (5, 7)
 
 
 @torch.no_grad()

@@ -19,7 +19,7 @@ def export(
         typer.Option(help="Image, folder or pattern like what will be read, for int8; else rendered pages."),
     ] = None,
 ) -> None:
-    """Write ONNX files for onnxruntime; prints what --weights takes, the float file first.
+    """Write ONNX files for onnxruntime; prints what --weights takes (ppocr's: of rapidocr).
 
     Files NAME.* belong together: keep them in one folder.
     """

@@ -17,12 +17,18 @@ def export(spotter: PPOCRSpotter, file: Path) -> Path:
     """Write NAME.det.onnx and NAME.rec.onnx for a NAME.onnx; their folder, which RapidOCR's spotter takes.
 
     Raises:
-        ConfigError: the preset is "tiny", whose detector wants other pixels than RapidOCR gives it.
+        ConfigError: the preset is "tiny", whose detector wants other pixels than RapidOCR gives it; or
+            RapidOCR's spotter would take files of that name for others.
         WeightsError: the files cannot be written, or the folder holds those of another export.
     """
     if spotter.config.preset != "small":
         raise ConfigError("only the preset 'small' can be exported: RapidOCR feeds other detectors wrongly")
     stem, folder = file.name.removesuffix(".onnx"), file.parent
+    if any(part in stem for part in ("det", "rec", "cls")):
+        raise ConfigError(
+            f"RapidOCR's spotter tells files by det, rec and cls in their names; rename {stem!r}"
+        )
+    _refuse_others(folder, stem)
     networks = {
         "det": with_weights(spotter.files.detector, constants_of(spotter.detector)),
         "rec": with_weights(spotter.files.reader, reader_constants(spotter.reader, spotter.decoder)),
@@ -30,14 +36,17 @@ def export(spotter: PPOCRSpotter, file: Path) -> Path:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for part, content in networks.items():
-            target = folder / f"{stem}.{part}.onnx"
-            others = [found.name for found in folder.glob(f"*{part}*.onnx") if found.name != target.name]
-            if others:
-                raise WeightsError(
-                    f"{folder} holds {', '.join(others)} already, and RapidOCR's spotter takes a folder with "
-                    "one detector and one recogniser; export to another"
-                )
-            target.write_bytes(content)
+            (folder / f"{stem}.{part}.onnx").write_bytes(content)
     except OSError as error:
         raise WeightsError(f"cannot write to {folder}: {error.strerror or error}") from None
     return folder
+
+
+def _refuse_others(folder: Path, stem: str) -> None:
+    own = {f"{stem}.{part}.onnx" for part in ("det", "rec")}
+    found = {path.name for part in ("det", "rec") for path in folder.glob(f"*{part}*.onnx")}
+    if found - own:
+        raise WeightsError(
+            f"{folder} holds {', '.join(sorted(found - own))} already, and RapidOCR's spotter takes a folder "
+            "with one detector and one recogniser; export to another"
+        )

@@ -39,7 +39,6 @@ from dld_core.types import Sample
 
 Pixels = NDArray[np.uint8]
 WIDTH, HEIGHT = 1138, 640  # of the photos of ICDAR 2015 as they are kept here
-SQUEEZED = 960  # the width at which the collection has them
 CHALLENGE = 1280, 720  # pixels of the ground truth
 DEV, WORKERS = 50, 2
 SURE = 0.9
@@ -49,6 +48,7 @@ SMALLEST = 6  # pixels of a word's shorter side, below which nobody reads it
 
 def main() -> None:
     args = _arguments()
+    _refuse_old(args.out)
     held = {_number(path) for path in (args.val / "images").iterdir()}
     _mirror(args.val, args.out / "val")
     rest = [n for n in range(1, 1001) if n not in held]
@@ -71,13 +71,21 @@ def _arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
+def _refuse_old(out: Path) -> None:
+    """What an earlier run left in these folders could be held out now."""
+    old = [name for name in ("ic15", "ic15-dev", "photos", "backgrounds", "crops") if (out / name).exists()]
+    if old:
+        raise SystemExit(f"{out} holds {', '.join(old)} already; remove them, or give another --out")
+
+
 def _number(path: Path) -> int:
     return int(re.findall(r"\d+", path.stem)[-1])
 
 
 def _mirror(source: Path, target: Path) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
-    shutil.copytree(source, target, dirs_exist_ok=True)
+    if source.resolve() != target.resolve():
+        shutil.copytree(source, target, dirs_exist_ok=True)
 
 
 def _each(work: Any, items: Sequence[Any], name: str) -> None:
@@ -169,7 +177,7 @@ def _background(out: Path, of: tuple[str, str]) -> None:
 
 def _largest_free(width: int, height: int, boxes: Sequence[NDArray[Any]]) -> tuple[int, int, int, int]:
     best, area = (0, 0, 0, 0), 0.0
-    tops = sorted({0, *(int(np.clip(b[3], 0, height)) for b in boxes)})
+    tops = sorted({0, *(int(np.clip(np.ceil(b[3]), 0, height)) for b in boxes)})
     bottoms = sorted({height, *(int(np.clip(b[1], 0, height)) for b in boxes)})
     for top in tops:
         for bottom in (b for b in bottoms if b > top):
@@ -186,9 +194,7 @@ def _crops(out: Path, iiit: Path) -> None:
     folder = out / "crops"
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / "labels.tsv").open("w", encoding="utf-8", newline="") as file:
-        labels = csv.writer(
-            file, delimiter="\t", quoting=csv.QUOTE_NONE, escapechar=None, lineterminator="\n"
-        )
+        labels = csv.writer(file, delimiter="\t", quoting=csv.QUOTE_NONE, quotechar=None, lineterminator="\n")
         for name, crop, text in track([*_word_crops(out), *_iiit_crops(iiit)], "crops"):
             _save(folder / name, crop)
             labels.writerow([name, text])
@@ -198,7 +204,7 @@ def _word_crops(out: Path) -> Iterator[tuple[str, Pixels, str]]:
     for name, stem in _stems(out):
         image = _read(out / name / "images" / f"{stem}.jpg")
         for index, (quad, text) in enumerate(_words(out / name / "gt" / f"gt_{stem}.txt")):
-            if text is not None and '"' not in text and min(_sides(quad)) >= SMALLEST:
+            if text is not None and min(_sides(quad)) >= SMALLEST:
                 yield f"{name}_{stem}_{index}.jpg", _cut(image, quad, 0.1), text
 
 
