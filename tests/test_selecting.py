@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -101,18 +101,18 @@ def test_a_student_and_its_selector_learn_together(run: Run, tmp_path: Path) -> 
         assert dld.spot(page([30]).image).scale in (0.5, 1.0)
 
 
-def test_the_joint_loss_counts_divergence_and_cost_by_image() -> None:
+class Taught(BarSpotter):
+    decoder = SimpleNamespace(counted_steps=lambda logits, targets: targets == 0)
+
+
+def joint_loss(mode: str) -> tuple[JointSelection, Callable[[], torch.Tensor]]:
+    """A selection over two scales, and its loss of two images: the first's two words are JOINT_LOGITS."""
     torch.manual_seed(0)
-
-    class Taught(BarSpotter):
-        decoder = SimpleNamespace(counted_steps=lambda logits, targets: targets == 0)
-
     selection = JointSelection(
         DenseSelector(small(scales=[0.5, 1.0])),
         Taught(),  # type: ignore[arg-type]
-        JointConfig(mode="expected", gamma=0.5),
+        JointConfig.parse({"mode": mode, "gamma": 0.5}),
     )
-    logits = torch.tensor([[[2.0, 0.0]], [[0.0, 1.0]]])
 
     def trace(values: torch.Tensor) -> RecognitionTrace:
         nothing = torch.zeros(2, 1, 1, 1)
@@ -120,9 +120,17 @@ def test_the_joint_loss_counts_divergence_and_cost_by_image() -> None:
             nothing, nothing[..., 0], values, torch.zeros(2, 1).long(), torch.tensor([0, 0])
         )
 
-    images = [torch.zeros(3, 96, 128, dtype=torch.uint8)] * 2
-    students = {0.5: trace(torch.zeros(2, 1, 2)), 1.0: trace(logits)}
-    loss = selection(trace(logits), students, images, [0.5, 1.0])["selection"]
+    students = {0.5: trace(torch.zeros(2, 1, 2)), 1.0: trace(JOINT_LOGITS)}
+    return selection, lambda: selection(trace(JOINT_LOGITS), students, JOINT_IMAGES, [0.5, 1.0])["selection"]
+
+
+JOINT_LOGITS = torch.tensor([[[2.0, 0.0]], [[0.0, 1.0]]])
+JOINT_IMAGES = [torch.zeros(3, 96, 128, dtype=torch.uint8)] * 2
+
+
+def test_the_joint_loss_counts_divergence_and_cost_by_image() -> None:
+    selection, loss_of = joint_loss("expected")
+    logits, images, loss = JOINT_LOGITS, JOINT_IMAGES, loss_of()
     p = logits[:, 0].softmax(1)
     divergence = float((p * (p.log() - torch.tensor(0.5).log())).sum())
     scores = torch.stack([selection._scores(image) for image in images])
@@ -134,6 +142,19 @@ def test_the_joint_loss_counts_divergence_and_cost_by_image() -> None:
     torch.testing.assert_close(loss, by_hand)
     loss.backward()
     assert any(p.grad is not None and p.grad.abs().sum() > 0 for p in selection.parameters())
+
+
+def test_the_joint_selection_cools_down_as_the_run_goes_on() -> None:
+    selection, loss_of = joint_loss("paper")
+    found = []
+    for progress in (0.0, 1.0):
+        selection.progress = progress
+        torch.manual_seed(1)
+        selection.zero_grad()
+        loss_of().backward()
+        found.append(torch.cat([p.grad.flatten() for p in selection.parameters() if p.grad is not None]))
+    assert found[0].abs().sum() > 0
+    assert not torch.allclose(found[0], found[1], rtol=0.05)
 
 
 def test_a_joint_selector_wants_to_see_its_scales() -> None:
