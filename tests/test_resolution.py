@@ -38,7 +38,7 @@ from dld_core.resolution import (
     load_selector,
     save_selector,
 )
-from dld_core.resolution.calibration import Calibration, cross_calibrated
+from dld_core.resolution.calibration import Calibration, cross_calibrated, extent
 from dld_core.resolution.examples import Example, zoomed
 from dld_core.resolution.fit import FitConfig, fit
 from dld_core.resolution.losses import decision_loss, divergence, gumbel_decision, temperature_at
@@ -343,13 +343,52 @@ def test_calibration_undoes_a_stretch_and_a_shift() -> None:
     rng = np.random.default_rng(0)
     losses = rng.normal(size=(400, 5))
     shift = np.array([0.5, 0.0, -0.1, 0.2, 0.4])
-    found = Calibration.fit((losses - losses.mean(1, keepdims=True)) * 0.5 + shift, losses, np.ones(400))
-    assert found.slope == pytest.approx(2, abs=0.02)
-    np.testing.assert_allclose(found.offset - found.offset.mean(), -2 * (shift - shift.mean()), atol=0.02)
+    given, same = (losses - losses.mean(1, keepdims=True)) * 0.5 + shift, np.zeros(400)
+    found = Calibration.fit(given, losses, np.ones(400), same)
+    np.testing.assert_allclose(found.slope, [2, 0], atol=0.02)
+    off = found.offset[0] - found.offset[0].mean()
+    np.testing.assert_allclose(off, -2 * (shift - shift.mean()), atol=0.02)
     # Scores that know nothing say afterwards what is right on average, for every image.
-    blind = Calibration.fit(rng.normal(size=(4000, 5)), rng.normal(size=(4000, 5)) + shift, np.ones(4000))
-    assert blind.slope < 0.05
-    np.testing.assert_allclose(blind.offset, shift - shift.mean(), atol=0.1)
+    known_nothing, right = rng.normal(size=(4000, 5)), rng.normal(size=(4000, 5)) + shift
+    blind = Calibration.fit(known_nothing, right, np.ones(4000), rng.uniform(-1, 2, 4000))
+    assert np.abs(blind.slope).max() < 0.05
+    np.testing.assert_allclose(blind.offset, [shift - shift.mean(), np.zeros(5)], atol=0.1)
+
+
+def test_small_photos_and_large_pages_are_calibrated_each_for_itself() -> None:
+    rng = np.random.default_rng(0)
+    extents = np.repeat([0.0, 1.0], 300)
+    true = rng.normal(size=(600, 4)) + np.where(extents == 1, 2.0, 0.0)[:, None] * [0.5, 0.0, 0.0, -0.5]
+    told = np.where((extents == 1)[:, None], true, rng.normal(size=(600, 4)))  # of photos it knows nothing
+    found = Calibration.fit(told, true, np.ones(600), extents)
+    slopes = np.cumsum(found.slope)
+    assert slopes[0] < 0.1
+    assert slopes[1] > 0.9
+    off = found(told, extents) - true
+    spread = off - off.mean(1, keepdims=True)
+    assert np.abs(spread[:300].mean(0)).max() < 0.15
+    assert np.abs(spread[300:]).mean() < 0.1
+    # Images of one size alone say nothing of others.
+    alike = Calibration.fit(
+        true[:300] * 0.5, true[:300], np.ones(300), np.full(300, 2.0) + true[:300, 0] / 50
+    )
+    assert not alike.offset[1].any()
+    np.testing.assert_allclose(alike.slope, [2, 0], atol=0.05)
+    # Where scores would be turned round, they count for nothing instead.
+    turned = Calibration.fit(-told, true, np.ones(600), extents)
+    assert (turned(-told, extents).argmin(1) == turned(np.zeros((600, 4)), extents).argmin(1)).all()
+
+
+def test_selectors_calibrated_alike_for_all_extents_are_still_read(tmp_path: Path) -> None:
+    from safetensors.torch import save_file
+
+    selector = DenseSelector(small())
+    state = {**selector.state_dict(), "slope": torch.tensor(0.5), "offset": torch.arange(3.0)}
+    header = {"format": "dld-selector-1", "config": json.dumps(selector.config.model_dump(mode="json"))}
+    save_file(state, tmp_path / "old.safetensors", header)
+    read = load_selector(tmp_path / "old.safetensors")
+    assert read.slope.tolist() == [0.5, 0.0]
+    assert read.offset.tolist() == [[0.0, 1.0, 2.0], [0.0, 0.0, 0.0]]
 
 
 def test_pages_of_many_words_do_not_outweigh_all_others() -> None:
@@ -357,8 +396,9 @@ def test_pages_of_many_words_do_not_outweigh_all_others() -> None:
     words = np.where(np.arange(200) < 150, 2.0, 40.0)
     true = np.outer(words, np.array([0.4, 0.2, 0.0])) + rng.normal(size=(200, 3)) * np.sqrt(words)[:, None]
     given = true - np.array([0.3, 0.0, 0.0]) * (words < 10)[:, None]
-    few = Calibration.fit(given, true, words)(given)[:150] - true[:150]
-    even = Calibration.fit(given, true, np.zeros(200))(given)[:150] - true[:150]
+    same = np.zeros(200)
+    few = Calibration.fit(given, true, words, same)(given, same)[:150] - true[:150]
+    even = Calibration.fit(given, true, same, same)(given, same)[:150] - true[:150]
     bias = [float(np.ptp(np.asarray(off).mean(0))) for off in (few, even)]
     assert bias[0] < 0.6 * bias[1]
 
@@ -367,7 +407,7 @@ def test_a_calibration_is_judged_on_images_that_it_never_saw() -> None:
     images = random_pages(10, 900)
     scores = np.zeros((10, len(images[0].losses(0.25))))
     losses = np.stack([m.losses(0.25) for m in images])
-    found = cross_calibrated(scores, losses, np.ones(10))
+    found = cross_calibrated(scores, losses, np.ones(10), np.zeros(10))
     right = losses.mean(0) - losses.mean()
     assert len(np.unique(found.round(6), axis=0)) > 1, "each fold has its own"
     assert float(np.corrcoef(found.mean(0), right)[0, 1]) > 0.95
@@ -385,7 +425,9 @@ def test_a_calibrated_selector_answers_with_calibrated_scores(tmp_path: Path) ->
     assert share > 0.001, "choosing costs something"
     assert dearest["cost"] == pytest.approx(cheapest["cost"] + share, abs=2e-5), "and it is counted"
     words = np.array([m.cares.sum() for m in images], float)
-    wanted = Calibration.fit(raw, np.stack([m.losses(0.25) for m in images]), words)(raw)
+    extents = extent(np.array([m.size.min() for m in images]), selector.config.reference_short_side)
+    losses = np.stack([m.losses(0.25) for m in images])
+    wanted = Calibration.fit(raw, losses, words, extents)(raw, extents)
     np.testing.assert_allclose(predict(selector, images), wanted, atol=1e-3)
     again = load_selector(save_selector(selector, tmp_path / "s.safetensors", half=False))
     np.testing.assert_allclose(predict(again, images), wanted, atol=1e-3)
@@ -522,11 +564,11 @@ def test_making_a_selector_goes_on_where_it_stopped(tmp_path: Path) -> None:
 def test_a_selector_starts_from_what_another_knows(tmp_path: Path) -> None:
     network = {"scales": SCALES, "long_side": 96, "width": 8, "hidden": 8}
     known = DenseSelector(small())
-    known.calibrate(0.5, [1.0, 2.0, 3.0])
+    known.calibrate(Calibration(np.array([0.5, 0.1]), np.array([[1.0, 2.0, 3.0], [0.0, 1.0, 2.0]])))
     path = save_selector(known, tmp_path / "known.safetensors", half=False)
     same = fresh_selector(SelectorTrainingConfig.parse({**network, "init": str(path)}), 400)
     assert same.config.reference_short_side == 400
-    assert float(same.slope) == 1, "calibrated anew"
+    assert same.slope.tolist() == [1, 0], "calibrated anew"
     assert not same.offset.any()
     others = {**network, "scales": (0.4, 0.5, 0.8, 1.0), "init": str(path)}
     other = fresh_selector(SelectorTrainingConfig.parse(others), 400)

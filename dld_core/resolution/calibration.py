@@ -3,7 +3,9 @@
 A network that has seen each image a few dozen times knows which scale luck favoured there, most of all the
 smallest and the largest; elsewhere it expects too much of both. What it says of an image's differences
 between scales is therefore stretched by one factor and shifted by one constant per scale, by least squares.
-A selector that knew nothing would so become the best fixed scale for each price, and lose nothing against it.
+Both may change with how many pixels an image has, where the images differ in that: photos near the limit of
+what can be read tell less in a thumbnail than large pages do, and neither kind should pay for the other. A
+selector that knew nothing would so become the best fixed scale for each price, and lose nothing against it.
 """
 
 from __future__ import annotations
@@ -23,26 +25,37 @@ Scores = TypeVar("Scores", Floats, "Tensor")
 
 _RIDGE = 1.0  # as much as one more image says that nothing need be done
 _FOLDS = 5
+_SPREAD = 0.4  # standard deviation of extents from which on they tell kinds of images apart
+EXTENT = (0.5, 4.0)
+"""Native short sides, as shares of the reference, beyond which nothing changes."""
 
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
-    """What is done to scores of K scales.
+    """What is done to scores of K scales. The first of each is for images of extent 0, the second is added
+    for each unit of it (see `extent`).
 
     Attributes:
-        slope: factor of each score's distance from the image's mean, >= 0.
-        offset: [K] words, added.
+        slope: [2] factor of each score's distance from the image's mean; 0 where it would be below.
+        offset: [2, K] words, added.
     """
 
-    slope: float
+    slope: Floats
     offset: Floats
 
-    def __call__(self, scores: Floats) -> Floats:
-        """[B, K] -> [B, K]."""
-        return stretched(scores, self.slope, self.offset)
+    def __call__(self, scores: Floats, extents: Floats) -> Floats:
+        """[B, K] of images of those extents [B] -> [B, K]."""
+        return stretched(
+            scores, _factors(self.slope, extents), self.offset[0] + self.offset[1] * extents[:, None]
+        )
 
     @classmethod
-    def fit(cls, scores: Floats, losses: Floats, words: Floats) -> Calibration:
+    def none(cls, scales: int) -> Calibration:
+        """One that leaves scores as they are."""
+        return cls(np.array([1.0, 0.0]), np.zeros((2, scales)))
+
+    @classmethod
+    def fit(cls, scores: Floats, losses: Floats, words: Floats, extents: Floats) -> Calibration:
         """By least squares on the differences between scales.
 
         Args:
@@ -50,32 +63,55 @@ class Calibration:
             losses: [B, K] words lost.
             words: [B] that each image holds. What is lost scatters by the root of it, so images of many
                 words must not outweigh all others.
+            extents: [B].
         """
         count, scales = scores.shape
         if not count:
-            return cls(1.0, np.zeros(scales))
+            return cls.none(scales)
         given, wanted = (values - values.mean(1, keepdims=True) for values in (scores, losses))
-        design = np.concatenate([given.reshape(-1, 1), np.tile(np.eye(scales), (count, 1))], 1)
         weights = 1 / (1 + words)
-        weighted = design * np.repeat(weights, scales)[:, None]
-        square = weighted.T @ design + _RIDGE * weights.mean() * np.eye(scales + 1)
+        # Images that are all alike say nothing of others.
+        told = extents if extents.std() >= _SPREAD else np.zeros(count)
+        basis = np.stack([np.ones(count), told], 1)
+        stretch = (given[:, :, None] * basis[:, None]).reshape(-1, 2)
+        shift = (np.eye(scales)[None, :, :, None] * basis[:, None, None]).reshape(count * scales, -1)
         off = (wanted - given).reshape(-1)
-        slope = max(1 + float(np.linalg.solve(square, weighted.T @ off)[0]), 0.0)
-        rest = (weights[:, None] * (wanted - slope * given)).sum(0)
-        return cls(slope, rest / (weights.sum() + _RIDGE * weights.mean()))
+        slope = np.array([1.0, 0.0]) + _ridge(np.hstack([stretch, shift]), off, weights)[:2]
+        rest = wanted - _factors(slope, told) * given
+        return cls(slope, _ridge(basis, rest, weights))
+
+
+def _factors(slope: Floats, extents: Floats) -> Floats:
+    """[B, 1]; scores that would be turned round count for nothing instead."""
+    return np.asarray(np.maximum(slope[0] + slope[1] * extents, 0)[:, None], np.float64)
+
+
+def _ridge(design: Floats, wanted: Floats, weights: Floats) -> Floats:
+    """Least squares, weighted by image: the rows of each stand together."""
+    rows = np.repeat(weights, len(design) // len(weights))
+    weighted = design * rows[:, None]
+    square = weighted.T @ design + _RIDGE * weights.mean() * np.eye(design.shape[1])
+    found: Floats = np.linalg.solve(square, weighted.T @ wanted)
+    return found
+
+
+def extent(short_side: float | Floats, reference: float) -> Floats:
+    """How many pixels an image has: log2 of its short side as a share of the reference, within limits."""
+    return np.log2(np.clip(np.asarray(short_side, np.float64) / reference, *EXTENT))
 
 
 def stretched(scores: Scores, slope: Scores | float, offset: Scores) -> Scores:
-    """Scores [B, K], their distances from each image's mean times the slope, plus the offset [K]."""
+    """Scores [B, K], their distances from each image's mean times the slope, plus the offset."""
     middle: Scores = scores.mean(1)[:, None]
     return middle + slope * (scores - middle) + offset
 
 
-def cross_calibrated(scores: Floats, losses: Floats, words: Floats) -> Floats:
+def cross_calibrated(scores: Floats, losses: Floats, words: Floats, extents: Floats) -> Floats:
     """Scores [B, K], those of each image calibrated on the others (see `Calibration.fit`), without luck."""
     found = np.empty_like(scores)
     fold = np.random.default_rng(0).permutation(len(scores)) % _FOLDS
     for number in range(_FOLDS):
         own = fold == number
-        found[own] = Calibration.fit(scores[~own], losses[~own], words[~own])(scores[own])
+        known = Calibration.fit(scores[~own], losses[~own], words[~own], extents[~own])
+        found[own] = known(scores[own], extents[own])
     return found

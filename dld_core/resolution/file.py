@@ -6,11 +6,14 @@ import json
 import os
 from pathlib import Path
 
+import torch
+
 from dld_core.errors import WeightsError
 from dld_core.resolution.config import SelectorConfig
 from dld_core.resolution.network import DenseSelector
 
 _FORMAT = "dld-selector-1"
+_CALIBRATED = ("slope", "offset")
 
 
 def save_selector(selector: DenseSelector, path: str | Path, half: bool = True) -> Path:
@@ -47,8 +50,10 @@ def load_selector(path: str | Path) -> DenseSelector:
         )
     selector = DenseSelector(SelectorConfig.parse(json.loads(header["config"]), where=str(file)))
     own = selector.state_dict()
-    # Those that were never calibrated.
-    state = {**{name: own[name] for name in ("slope", "offset")}, **state}
+    state = {**{name: own[name] for name in _CALIBRATED}, **state}  # those that never were
+    for name in _CALIBRATED:
+        if state[name].ndim < own[name].ndim:  # those whose calibration is the same for all extents
+            state[name] = torch.stack([state[name], torch.zeros_like(state[name])])
     if {name: value.shape for name, value in own.items()} != {n: v.shape for n, v in state.items()}:
         raise WeightsError(f"{file} does not fit the selector network of this version; fit it again")
     selector.load_state_dict({name: value.to(own[name].dtype) for name, value in state.items()})

@@ -9,7 +9,6 @@ of a scale is the sum over cells of density times chance, plus a small correctio
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -17,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dld_core.interfaces import ResolutionSelector
-from dld_core.resolution.calibration import stretched
+from dld_core.resolution.calibration import EXTENT, Calibration, stretched
 from dld_core.resolution.config import SelectorConfig
 
 CELL = 8
@@ -76,20 +75,25 @@ class DenseSelector(ResolutionSelector):
             nn.Linear(4 * width + 2, config.hidden), nn.ReLU(), nn.Linear(config.hidden, len(config.scales))
         )
         # See `calibration`; they act in `forward` alone.
-        self.register_buffer("slope", torch.ones(()))
-        self.register_buffer("offset", torch.zeros(len(config.scales)))
+        self.register_buffer("slope", torch.tensor([1.0, 0.0]))
+        self.register_buffer("offset", torch.zeros(2, len(config.scales)))
         nn.init.constant_(self.density.bias, -5.0)  # type: ignore[arg-type]
         nn.init.zeros_(self.whole[-1].weight)  # type: ignore[arg-type]
         nn.init.zeros_(self.whole[-1].bias)  # type: ignore[arg-type]
 
     def forward(self, thumbnails: Tensor, native_sizes: Tensor) -> Tensor:
         """Thumbnails [B, 3, h, w] in [0, 1], native (height, width) [B, 2] -> words lost [B, K]."""
-        return stretched(self.maps(thumbnails, native_sizes).scores, self.slope, self.offset)
+        shares = native_sizes.to(self.slope.dtype).amin(1, keepdim=True) / self.config.reference_short_side
+        extents = shares.clamp(*EXTENT).log2()
+        slope = (self.slope[0] + self.slope[1] * extents).clamp(min=0)
+        offset = self.offset[0] + self.offset[1] * extents
+        return stretched(self.maps(thumbnails, native_sizes).scores, slope, offset)
 
-    def calibrate(self, slope: float = 1.0, offset: Sequence[float] | None = None) -> None:
-        """Have `forward` stretch and shift its scores (see `calibration`); as called plainly, no more."""
-        self.slope.fill_(slope)
-        self.offset.copy_(torch.zeros_like(self.offset) if offset is None else torch.as_tensor(offset))
+    def calibrate(self, found: Calibration | None = None) -> None:
+        """Have `forward` stretch and shift its scores so; as called plainly, no more."""
+        known = found or Calibration.none(len(self.scales))
+        self.slope.copy_(torch.as_tensor(known.slope))
+        self.offset.copy_(torch.as_tensor(known.offset))
 
     def maps(self, thumbnails: Tensor, native_sizes: Tensor, reference: float | None = None) -> SelectorMaps:
         """The same with everything on the way, for training and for looking at.

@@ -38,7 +38,8 @@ class Forecast:
     """What reading an image will cost, as far as its size tells.
 
     Attributes:
-        scales: those that make sense for the size: no image is enlarged far beyond the pixels it has.
+        scales: those that make sense for the size: no image is enlarged far beyond the pixels it has, but for
+            those below half the reference size.
         sizes: (height, width) that the spotter would see, by scale.
         shares: costs, as shares of the dearest among all scales of the selector.
         gflops: by scale; None where the spotter's are not known.
@@ -126,7 +127,11 @@ class ScaleChooser:
         gflops = [g for g in map(self._gflops_of, sizes) if g is not None]
         known = len(gflops) == len(sizes)
         costs = gflops if known else [float(h * w) for h, w in sizes]
-        kept = [i for i, scale in enumerate(scales) if i == 0 or self._sensible(min(height, width), scale)]
+        kept = [
+            i
+            for i, scale in enumerate(scales)
+            if scale == min(scales) or self._sensible(min(height, width), scale)
+        ]
         return Forecast(
             [scales[i] for i in kept],
             [sizes[i] for i in kept],

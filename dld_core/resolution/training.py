@@ -15,7 +15,7 @@ from dld_core.data.sources import ImagesSourceConfig, SourceConfig, parse_source
 from dld_core.errors import ConfigError
 from dld_core.interfaces import Spotter
 from dld_core.parts import SELECTOR_FILE
-from dld_core.resolution.calibration import Calibration, cross_calibrated
+from dld_core.resolution.calibration import Calibration, cross_calibrated, extent
 from dld_core.resolution.config import DEFAULT_SCALES, SelectorConfig
 from dld_core.resolution.draws import Draws
 from dld_core.resolution.examples import Example, zoomed
@@ -241,9 +241,10 @@ def calibrate(
     selector.calibrate()
     raw, losses = predict(selector, measured), stack_losses(measured, alarm)
     words = np.array([m.cares.sum() for m in measured], np.float64)
-    found = Calibration.fit(raw, losses, words)
-    selector.calibrate(found.slope, found.offset.tolist())
-    scores = cross_calibrated(raw, losses, words)
+    extents = extent(np.array([m.size.min() for m in measured]), selector.config.reference_short_side)
+    found = Calibration.fit(raw, losses, words, extents)
+    selector.calibrate(found)
+    scores = cross_calibrated(raw, losses, words, extents)
     table = Table.of(measured, slice(1, None))
     forecast, own = _forecast(selector, measured, spotter)
     reached = sweep(scores, table, GAMMAS, forecast, own)
@@ -265,7 +266,7 @@ def _forecast(
     """
     chooser = ScaleChooser(selector, spotter)
     costs = [chooser.forecast(int(m.size[0]), int(m.size[1])) for m in measured]
-    own = [0.0 if c.gflops is None else c.own / max(c.gflops) for c in costs]
+    own = [0.0 if c.gflops is None else c.own * c.shares[0] / c.gflops[0] for c in costs]
     shares = np.full((len(costs), len(selector.scales)), np.inf)
     for row, cost in zip(shares, costs, strict=True):
         row[[selector.scales.index(scale) for scale in cost.scales]] = cost.shares
