@@ -10,6 +10,7 @@ from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
 from pydantic import Field
 from torch import Tensor
 
@@ -101,7 +102,8 @@ class EasyOCRSpotter(Spotter):
     def _read(self, image: Tensor) -> list[Word]:
         pixels = engine.to_rgb(image)
         height, width = pixels.shape[:2]
-        found = self._reader.readtext(pixels, canvas_size=max(height, width), **_arguments(self.config))
+        with torch.random.fork_rng(devices=()):  # its loader of crops draws a seed
+            found = self._reader.readtext(pixels, canvas_size=max(height, width), **_arguments(self.config))
         return list(words_of(found, width, height, self._readable, self.config.min_score))
 
 

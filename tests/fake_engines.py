@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 LINE = "ab cd"
 Box = tuple[int, int, int, int]
@@ -141,6 +142,7 @@ class FakeReader:
         width_ths: float = 0.5,
     ) -> Any:
         self.calls.append({"shape": image.shape, "canvas_size": canvas_size, "mag_ratio": mag_ratio})
+        torch.randint(9, ())  # as its loader of crops does for a seed
         if self.answer is not None:
             return self.answer
         box = dark_box(image)
