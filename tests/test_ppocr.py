@@ -254,7 +254,7 @@ def test_a_student_is_exported_for_rapidocr_itself(tmp_path: Path) -> None:
 def test_what_rapidocr_could_not_use_is_not_exported(tmp_path: Path) -> None:
     spotter = shared()
     spotter.export(tmp_path / "one.onnx")
-    with pytest.raises(WeightsError, match=r"holds one\.det\.onnx already"):
+    with pytest.raises(WeightsError, match=r"holds one\.det\.onnx, one\.rec\.onnx already"):
         spotter.export(tmp_path / "two.onnx")
     spotter.export(tmp_path / "one.onnx")  # the same again is no second one
     with pytest.raises(ConfigError, match="int8"):
