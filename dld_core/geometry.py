@@ -16,6 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 Polygon = NDArray[np.float32]
 Box = tuple[float, float, float, float]
 
+SAME_LEVEL = 1e-3  # difference of cosines below which two sides are as level as each other
 TALL = 2.0  # how many times longer than wide a region must be for text to run along its steep side
 
 
@@ -108,8 +109,8 @@ def order_polygon(polygon: ArrayLike, tall: float = TALL) -> Polygon:
     """The same points, clockwise from the start of the text.
 
     Four points: the text runs along the longer sides where they are `tall` times the shorter or more,
-    else along the more level ones. More points: the text runs between the two ends that make of the
-    polygon the narrowest strip. Three or fewer only get their orientation.
+    else along the more level ones (at 45 degrees the longer). More points: the text runs between the two
+    ends that make of the polygon the narrowest strip. Three or fewer only get their orientation.
     """
     points = clockwise(polygon)
     if len(points) < 4:
@@ -123,10 +124,9 @@ def _quad_starts(quad: Polygon, tall: float) -> tuple[int, int]:
     edges = np.roll(quad, -1, axis=0) - quad
     pairs = edges[:2] - edges[2:]  # opposite sides run in opposite directions
     length = np.linalg.norm(pairs, axis=1)
-    if length.max() >= tall * length.min():
-        first = int(np.argmax(length))
-    else:
-        first = int(np.argmax(np.abs(pairs[:, 0]) / np.maximum(length, 1e-9)))
+    level = np.abs(pairs[:, 0]) / np.maximum(length, 1e-9)
+    longer = length.max() >= tall * length.min() or np.ptp(level) < SAME_LEVEL
+    first = int(np.argmax(length if longer else level))
     return first, first + 2
 
 

@@ -14,7 +14,7 @@ import numpy as np
 import shapely
 from numpy.typing import NDArray
 
-from dld_core.geometry import TALL
+from dld_core.geometry import SAME_LEVEL, TALL
 from dld_core.ribbon import ribbon
 from dld_core.text.offsets import Points, offset, unclip_distance
 
@@ -192,10 +192,11 @@ def _corners(
     """Corners [R, 4, 2] of rectangles, clockwise from the likely start of the text.
 
     The same as `dld_core.geometry.order_polygon` for all at once: text runs along the longer sides where
-    they are TALL times the shorter, else along the more level ones; rightwards, or else downwards.
+    they are TALL times the shorter or as level, else along the more level ones; right, or else down.
     """
-    level = np.argmax(np.abs(axes[:, :, 0]), 1)
-    first = np.where(sides.max(1) >= TALL * sides.min(1), np.argmax(sides, 1), level)
+    level = np.abs(axes[:, :, 0])
+    longer = (sides.max(1) >= TALL * sides.min(1)) | (np.ptp(level, 1) < SAME_LEVEL)
+    first = np.where(longer, np.argmax(sides, 1), np.argmax(level, 1))
     rows = np.arange(len(sides))
     along = axes[rows, first] * np.where(axes[rows, first] @ [1.0, 0.2] < 0, -1.0, 1.0)[:, None]
     down = np.stack([-along[:, 1], along[:, 0]], 1)
