@@ -2,8 +2,8 @@
 
 Against greedy reading with the same decoder, and against the plain way, word by word, whose hypotheses must
 be the same. Attention: the bundled Mask R-CNN spotter's decoder on words of rendered pages. CTC: random
-weights that tell letters apart. The best of five, on a machine that does nothing else: with one thread CPU
-time, with more of them time on the clock (the plain way has no use for a second).
+weights that tell letters apart. The best of five, on a machine that does nothing else, with as many threads
+as torch uses: time on the clock (the plain way has no use for a second thread), or CPU time with one.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--words", type=int, default=256)
     parser.add_argument("--width", type=int, default=5)
-    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     given = parser.parse_args()
     torch.set_num_threads(given.threads)
     clock = time.process_time if given.threads == 1 else time.perf_counter

@@ -119,7 +119,7 @@ def companion_file(folder: Path, name: str, part: Companion) -> Path | None:
 
 
 def _bundled_selector(spotter: Spotter, weights: str | Path | None) -> Path | None:
-    if weights == BUNDLED:
-        return spotter.companion("selector")
-    beside = Path(weights or "") / SELECTOR_FILE
-    return beside if weights is not None and beside.is_file() else None
+    beside = None if weights in (None, BUNDLED) else Path(str(weights)) / SELECTOR_FILE
+    if beside is not None and beside.is_file():
+        return beside
+    return spotter.companion("selector") if weights == BUNDLED or spotter.weights_are_its_own else None

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from pydantic import Field
@@ -16,11 +16,13 @@ from torch import Tensor
 
 from dld_core.config import PartConfig
 from dld_core.errors import ConfigError, MissingExtraError, WeightsError
-from dld_core.interfaces import Spotter
+from dld_core.interfaces import Companion, Spotter
+from dld_core.parts import companion_file
 from dld_core.types import Word
 from dld_plugins import engine
 
 _EXTRA = "easyocr"
+_SELECTORS = Path(__file__).parent / "weights"
 
 
 class EasyOCRConfig(PartConfig):
@@ -29,7 +31,9 @@ class EasyOCRConfig(PartConfig):
     Attributes:
         languages: EasyOCR's language codes; those that share a recogniser can be given together.
         download: whether models that are not there may be fetched when the spotter is made (never later).
-        quantize: whether EasyOCR may turn its networks into int8 ones on the CPU.
+        quantize: whether EasyOCR may turn its recogniser into int8 on the CPU.
+        precision: of the detector, where nearly all the time goes: "bfloat16" takes half of it on CPUs that
+            have such instructions, and finds a few other words.
         text_threshold, low_text, link_threshold: of the detector's maps of letters and links.
         join: words nearer than this times their height become one, split again at blanks; 0 for never.
         min_size: words whose longer side has fewer pixels, of the image as read, are left out.
@@ -41,6 +45,7 @@ class EasyOCRConfig(PartConfig):
     languages: tuple[str, ...] = Field(("en",), min_length=1)
     download: bool = False
     quantize: bool = True
+    precision: Literal["float32", "bfloat16"] = "float32"
     text_threshold: float = Field(0.7, gt=0, lt=1)
     low_text: float = Field(0.4, gt=0, lt=1)
     link_threshold: float = Field(0.4, gt=0, lt=1)
@@ -60,6 +65,7 @@ class EasyOCRSpotter(Spotter):
     config_type = EasyOCRConfig
     size_divisor = 32
     thread_safe = False
+    weights_are_its_own = True
 
     def __init__(self, config: EasyOCRConfig, folder: Path | None = None, device: str = "cpu") -> None:
         self.config = config
@@ -95,6 +101,10 @@ class EasyOCRSpotter(Spotter):
             raise MissingExtraError(lacking)
         return cls(config, None if weights in (None, "bundled") else Path(str(weights)), device)
 
+    def companion(self, part: Companion) -> Path | None:
+        """The selector made with its English networks."""
+        return companion_file(_SELECTORS, "easyocr", part) if self.config.languages == ("en",) else None
+
     def predict(self, images: Sequence[Tensor]) -> list[list[Word]]:
         """Read image by image, each at the size that it has."""
         return [[] if engine.too_small(image) else self._read(image) for image in images]
@@ -127,7 +137,7 @@ def _build(config: EasyOCRConfig, folder: Path | None, device: str) -> Any:
     if folder is not None and not folder.is_dir():
         raise WeightsError(f"there is no folder {folder}; give weights= the folder of EasyOCR's .pth files")
     try:
-        return library.Reader(
+        reader = library.Reader(
             list(config.languages),
             gpu=False if device == "cpu" else device,
             model_storage_directory=place,
@@ -136,6 +146,8 @@ def _build(config: EasyOCRConfig, folder: Path | None, device: str) -> Any:
             verbose=False,
             quantize=config.quantize,
         )
+        reader.detector = _faster(reader.detector, device, config.precision)
+        return reader
     except FileNotFoundError as error:
         raise WeightsError(
             f"EasyOCR's models are not there ({error}); pass download=true once while there is a network "
@@ -144,6 +156,19 @@ def _build(config: EasyOCRConfig, folder: Path | None, device: str) -> Any:
     except ValueError as error:
         told = " ".join(str(part) for part in error.args)
         raise ConfigError(f"EasyOCR refuses languages={list(config.languages)}: {told}") from error
+
+
+def _faster(detector: Any, device: str, precision: str) -> Any:
+    """The detector with its channels last (a sixth faster on CPUs, the same words), and in that precision."""
+    detector.to(memory_format=torch.channels_last)
+    half = precision == "bfloat16"
+
+    def detect(image: Tensor) -> tuple[Tensor, ...]:
+        with torch.autocast(torch.device(device).type, torch.bfloat16, enabled=half):
+            maps: tuple[Tensor, ...] = detector(image.contiguous(memory_format=torch.channels_last))
+        return tuple(part.float() for part in maps)
+
+    return detect
 
 
 def _characters(reader: Any, allowed: str | None) -> str:

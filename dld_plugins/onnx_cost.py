@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from dld_core.evaluation.cost import SizedCost
 from dld_core.home import home
 from dld_plugins.engine import require
 
@@ -103,27 +104,10 @@ def _watching(onnx: Any, runtime: Any, model: Any, names: Sequence[str]) -> Any:
     return runtime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
 
 
-class AreaCost:
-    """FLOPs of a fully convolutional graph [1, 3, H, W] at any size, from three small runs.
-
-    Where H and W are multiples of the graph's stride, every layer costs a constant (what follows a global
-    pooling) or a constant times H * W, so two runs give the cost of all sizes exactly; the third proves it.
+def sized_cost(path: str | Path, stride: int = 32) -> SizedCost:
+    """FLOPs of a fully convolutional graph [1, 3, H, W] at any size, H and W multiples of the stride.
 
     Raises:
-        ValueError: the third run contradicts the first two: the graph is not of that kind.
+        ValueError: the graph is not of that kind.
     """
-
-    def __init__(self, path: str | Path, stride: int = 32) -> None:
-        self.stride = stride
-        small, large, proof = flops(path, [(1, 3, stride * h, stride * w) for h, w in _PROBES])
-        self._each = large - small  # per stride x stride pixels
-        self._fixed = small - self._each * math.prod(_PROBES[0])
-        if proof != self.at(*(stride * side for side in _PROBES[2])):
-            raise ValueError(f"the cost of {path} is not proportional to the area of its input")
-
-    def at(self, height: int, width: int) -> int:
-        """FLOPs at a size in pixels, both multiples of the stride."""
-        return self._fixed + self._each * (height // self.stride) * (width // self.stride)
-
-
-_PROBES = ((2, 2), (1, 5), (3, 4))  # (height, width) in strides: areas of 4, 5 and 12
+    return SizedCost(lambda height, width: flops(path, [(1, 3, height, width)]), (stride,))

@@ -22,12 +22,13 @@ from torch import Tensor
 
 from dld_core.config import PartConfig
 from dld_core.errors import MissingExtraError, WeightsError
+from dld_core.evaluation.cost import SizedCost
 from dld_core.imaging import resize
 from dld_core.interfaces import Companion, Spotter
 from dld_core.parts import companion_file
 from dld_core.types import Word
 from dld_plugins import engine
-from dld_plugins.onnx_cost import AreaCost, flops
+from dld_plugins.onnx_cost import flops, sized_cost
 
 _EXTRA = "rapidocr"
 _NEVER = 2**30  # pixels: longer than any image, so that the detector's own limit never acts
@@ -185,11 +186,11 @@ class RapidOCRSpotter(Spotter):
         if self.config.own_resizing:
             return None
         sides = engine.nearest_multiples(height, width, _STRIDE)
-        return float(self._detector_cost.at(*sides) + words * self._word_cost)
+        return float(self._detector_cost.at(*sides)[0] + words * self._word_cost)
 
     @cached_property
-    def _detector_cost(self) -> AreaCost:
-        return AreaCost(self.files.detector, _STRIDE)
+    def _detector_cost(self) -> SizedCost:
+        return sized_cost(self.files.detector, _STRIDE)
 
     @cached_property
     def _word_cost(self) -> int:

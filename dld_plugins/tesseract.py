@@ -18,10 +18,12 @@ from torch import Tensor
 
 from dld_core.config import PartConfig
 from dld_core.errors import DLDError, MissingExtraError
-from dld_core.interfaces import Spotter
+from dld_core.interfaces import Companion, Spotter
+from dld_core.parts import companion_file
 from dld_core.types import Word
 from dld_plugins import engine, tessdata
 
+_SELECTORS = Path(__file__).parent / "weights"
 _WORD = "5"  # the level of words among pages, blocks, paragraphs and lines
 _COLUMNS = 12
 # Where the language data do not tell their characters: Latin-1, and what typesetters use (euro, quotes,
@@ -62,6 +64,7 @@ class TesseractSpotter(Spotter):
 
     config_type = TesseractConfig
     thread_safe = True
+    weights_are_its_own = True
 
     def __init__(self, config: TesseractConfig, folder: Path | None = None) -> None:
         self.config = config
@@ -100,6 +103,11 @@ class TesseractSpotter(Spotter):
         del device
         config = TesseractConfig.parse(options, where="backend tesseract")
         return cls(config, None if weights in (None, "bundled") else Path(str(weights)))
+
+    def companion(self, part: Companion) -> Path | None:
+        """The selector made with its English data and `page_mode` 11."""
+        usual = self.config.language == "eng" and self.config.page_mode == 11
+        return companion_file(_SELECTORS, "tesseract", part) if usual else None
 
     def predict(self, images: Sequence[Tensor]) -> list[list[Word]]:
         """Read image by image, each at the size that it has. Raises DLDError where the program fails."""

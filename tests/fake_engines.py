@@ -87,6 +87,19 @@ def install_rapidocr(patch: pytest.MonkeyPatch, folder: Path) -> Path:
     return models
 
 
+class FakeCraft(torch.nn.Module):
+    """Its detector: two maps of an image, each as precise as its convolutions are."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.convolution = torch.nn.Conv2d(3, 2, 1)
+
+    def forward(self, image: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        self.given = image
+        maps = self.computed = self.convolution(image)
+        return maps.permute(0, 2, 3, 1), maps
+
+
 class FakeReader:
     """`easyocr.Reader`, with the arguments of version 1.7."""
 
@@ -113,6 +126,8 @@ class FakeReader:
             raise FileNotFoundError(f"Missing {model_storage_directory}/craft.pth and downloads disabled")
         self.made = {"gpu": gpu, "download_enabled": download_enabled, "verbose": verbose}
         self.character = "0abcd b"
+        self.detector: Any = FakeCraft()
+        self.craft = self.detector
         self.calls: list[dict[str, Any]] = []
 
     def readtext(
@@ -142,6 +157,8 @@ class FakeReader:
         width_ths: float = 0.5,
     ) -> Any:
         self.calls.append({"shape": image.shape, "canvas_size": canvas_size, "mag_ratio": mag_ratio})
+        with torch.no_grad():
+            self.maps = self.detector(torch.zeros(1, 3, 8, 8))
         torch.randint(9, ())  # as its loader of crops does for a seed
         if self.answer is not None:
             return self.answer

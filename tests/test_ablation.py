@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -77,6 +78,9 @@ def test_students_are_taught_once_and_compared_with_their_teacher(run: Run, tmp_
     code, out, err = run("ablate", config, "--out", tmp_path / "out")
     assert code == 0, err
     assert all(f"| {name} | scale 0.5 |" in out for name in ("teacher", "all", "no features"))
+    assert "beyond 'all' (95%)" in out
+    differing = [line.split(" | ")[0] for line in out.splitlines() if re.search(r"\| [+-]0\.\d{3} \(", line)]
+    assert differing == ["| teacher"] * 2 + ["| no features"] * 2
     first = (tmp_path / "out" / "all" / "metrics.csv").read_text().splitlines()
     other = (tmp_path / "out" / "no-features" / "metrics.csv").read_text().splitlines()
     assert len(first) == len(other) == 3

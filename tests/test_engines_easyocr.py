@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from fake_engines import install_easyocr
 
 from dld_core import ConfigError, WeightsError
@@ -32,6 +33,16 @@ def test_the_image_is_neither_enlarged_nor_shrunk() -> None:
         spotter.predict([samples.page(height, width)])
         call = spotter._reader.calls[-1]
         assert call == {"shape": (height, width, 3), "canvas_size": max(height, width), "mag_ratio": 1.0}
+
+
+def test_the_detector_is_as_precise_as_asked_and_answers_in_full_precision() -> None:
+    for precision, inside in (("float32", torch.float32), ("bfloat16", torch.bfloat16)):
+        spotter = EasyOCRSpotter.create(precision=precision)
+        spotter.predict([samples.page(60, 90)])
+        craft = spotter._reader.craft
+        assert craft.given.is_contiguous(memory_format=torch.channels_last)
+        assert craft.computed.dtype == inside
+        assert {part.dtype for part in spotter._reader.maps} == {torch.float32}
 
 
 def test_it_loads_quietly_and_never_downloads_unless_told() -> None:

@@ -23,7 +23,7 @@ from dld_core.errors import ConfigError, DataError
 from dld_core.registry import backends
 from dld_core.resolution import DenseSelector, Policy, load_selector, save_selector
 from dld_core.study import StudyConfig, SystemConfig, study
-from dld_core.study.gain import Way, gain_at_equal_time
+from dld_core.study.gain import Way, difference, gain_at_equal_time
 from dld_core.study.worth import add_worth
 from dld_core.types import Word
 
@@ -291,6 +291,31 @@ def test_a_gain_at_equal_time_is_over_the_best_mixture_of_scales() -> None:
     assert 0.09 < better.low < better.value < better.high < 0.21
     assert gain_at_equal_time(way([8] * 40, 10, 90), [small_scale, full]).value == pytest.approx(0)
     assert gain_at_equal_time(way([1] * 40, 10, 5), [small_scale, full]).value == pytest.approx(0.1)
+
+
+def test_a_difference_is_of_the_same_images() -> None:
+    hard_and_easy = np.array([0.0] * 20 + [9.0] * 20)
+    words, time = np.full(40, 20.0), np.full(40, 5.0)
+    other = Way(hard_and_easy, words, time)
+    always_better = difference(Way(hard_and_easy + 1, words, time), other)
+    assert [always_better.value, always_better.low, always_better.high] == pytest.approx([0.1] * 3)
+    now_and_then = difference(Way(hard_and_easy + np.tile([2.0, -2.0], 20), words, time), other)
+    assert now_and_then.value == pytest.approx(0)
+    assert now_and_then.low < 0 < now_and_then.high
+
+
+def test_all_systems_are_compared_with_one_at_equal_scales(sets: dict[str, Any], tmp_path: Path) -> None:
+    settings = config(sets, tmp_path)
+    name = next(iter(settings.systems))
+    systems = {**settings.systems, "other": settings.systems[name].model_copy(update={"selector": None})}
+    compared = settings.model_copy(update={"systems": systems, "against": name})
+    rows = study(compared, tmp_path / "out")
+    assert {r["system"] for r in rows if "difference" in r} == set(systems) - {name}
+    other = next(r for r in rows if r["system"] == "other" and r["kind"] == "reference")
+    assert other["difference"] == other["difference_low"] == other["difference_high"] == 0
+    assert f"beyond {name!r} (95%)" in (tmp_path / "out" / "study.md").read_text()
+    with pytest.raises(ConfigError, match="none of the systems"):
+        StudyConfig.parse({**compared.model_dump(), "against": "nobody"})
 
 
 def test_gains_stand_beside_choices(sets: dict[str, Any], tmp_path: Path) -> None:

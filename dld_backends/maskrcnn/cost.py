@@ -14,7 +14,8 @@ from torchvision.ops import roi_align
 
 from dld_backends.maskrcnn.config import MaskRCNNConfig
 from dld_backends.maskrcnn.heads import MASK_SIZE
-from dld_backends.recognition.cost import SizedCost, flops_of, word_flops
+from dld_backends.recognition.cost import flops_of, word_flops
+from dld_core.evaluation.cost import SizedCost
 
 if TYPE_CHECKING:
     from dld_backends.maskrcnn.spotter import MaskRCNNSpotter

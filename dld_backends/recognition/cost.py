@@ -6,10 +6,9 @@ English word has characters.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 
@@ -23,48 +22,6 @@ STEPS_PER_WORD = 6
 def flops_of(run: Callable[[], Any]) -> float:
     """FLOPs of one run (a multiply-add counts 2); an operator of unknown cost is an error."""
     return count(run)[1].check().flops
-
-
-class SizedCost:
-    """FLOPs of a convolutional network at any padded size, exactly, from a few small counts.
-
-    Where both sides are multiples of its finest common stride, every layer costs a constant or a constant
-    for each cell of its own level, so as many counts as there are unknowns give all sizes. (Counting takes a
-    tenth of a second, which is as long as reading; users' images come in any size.)
-
-    Args:
-        counted: FLOPs at (height, width), for several parts at once.
-        strides: of the levels whose sides are not multiples of each other: sides are multiples of the first,
-            the others round up.
-
-    Raises:
-        ValueError: one more count contradicts those: the network is not of that kind.
-    """
-
-    def __init__(
-        self, counted: Callable[[int, int], Sequence[float]], strides: Sequence[int] = (32,)
-    ) -> None:
-        self.strides = strides
-        probes = [(rows * strides[0], columns * strides[0]) for rows, columns in _PROBES[: len(strides) + 1]]
-        known = np.array([counted(*size) for size in probes], np.float64)
-        areas = np.array([self._areas(*size) for size in probes], np.float64)
-        # Whole numbers, as every layer's multiply-adds are.
-        self._each = np.rint(np.linalg.solve(areas, known))
-        proof = _PROOF[0] * strides[0], _PROOF[1] * strides[0]
-        if not np.array_equal(self.at(*proof), counted(*proof)):
-            raise ValueError("what the network costs is not proportional to the areas of its levels")
-
-    def at(self, height: int, width: int) -> list[float]:
-        """Of each part, for sides that are multiples of the first stride."""
-        found: list[float] = (np.array(self._areas(height, width), np.float64) @ self._each).tolist()
-        return found
-
-    def _areas(self, height: int, width: int) -> list[int]:
-        return [1, *(-(-height // stride) * -(-width // stride) for stride in self.strides)]
-
-
-_PROBES = ((4, 4), (8, 4), (3, 3))  # sides in strides
-_PROOF = (5, 7)
 
 
 @torch.no_grad()

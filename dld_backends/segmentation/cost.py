@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from dld_backends.recognition.cost import SizedCost, flops_of, word_flops
+from dld_backends.recognition.cost import flops_of, word_flops
 from dld_backends.segmentation.config import SegmentationConfig
+from dld_core.evaluation.cost import SizedCost
 
 if TYPE_CHECKING:
     from dld_backends.segmentation.spotter import SegmentationSpotter

@@ -35,7 +35,7 @@ class AblationConfig(PartConfig):
     Attributes:
         base: path of a `dld distill` config, absolute or from the folder of this file.
         change: laid over it in all runs; mappings are merged, anything else is replaced.
-        variants: name -> what is laid over that in one run.
+        variants: name -> what is laid over that in one run; students are compared with the first.
         sets: annotated images to read.
         scales: at which students are read, fractions of the reference short side.
         gammas: prices at which selectors choose.
@@ -108,7 +108,14 @@ def ablate(
         raise ConfigError(f"{path}: all variants must have 'data' (students) or none of them (selectors)")
     compare = _students if kinds.pop() else _selectors
     systems = compare(config, runs, out, say)
-    settings = StudyConfig(sets=config.sets, systems=systems, threads=config.threads, device=config.device)
+    first = next(iter(runs))
+    settings = StudyConfig(
+        sets=config.sets,
+        systems=systems,
+        threads=config.threads,
+        device=config.device,
+        against=first if first in systems else None,  # selectors are one system, with a choice each
+    )
     return study(settings, out, track, say)
 
 

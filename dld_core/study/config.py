@@ -78,6 +78,7 @@ class StudyConfig(PartConfig):
         device: "auto", "cpu", "cuda:0".
         iou: a match needs an overlap above this.
         memory: also measure each system's peak memory, in a process of its own.
+        against: a system that all others are compared with at equal fixed scales, image by image.
     """
 
     sets: dict[str, SetConfig]
@@ -86,9 +87,12 @@ class StudyConfig(PartConfig):
     device: str = "auto"
     iou: float = Field(default=0.5, gt=0, lt=1)
     memory: bool = False
+    against: str | None = None
 
     @model_validator(mode="after")
     def _something(self) -> StudyConfig:
         if not self.sets or not self.systems:
             raise ValueError("a study needs at least one set and one system")
+        if self.against is not None and self.against not in self.systems:
+            raise ValueError(f"against={self.against!r} is none of the systems: {', '.join(self.systems)}")
         return self

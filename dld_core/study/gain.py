@@ -1,4 +1,4 @@
-"""What choosing gains over fixed scales of equal time, with an interval: both on the same images."""
+"""What one way of reading gains over another, with an interval: both on the same images."""
 
 from __future__ import annotations
 
@@ -54,6 +54,15 @@ def gain_at_equal_time(chosen: Way, fixed: Sequence[Way]) -> Gain:
     )
     low, high = np.quantile(differences[1:], [0.025, 0.975])
     return Gain(float(differences[0]), float(low), float(high))
+
+
+def difference(way: Way, other: Way) -> Gain:
+    """The h-mean of one way less that of another, with a percentile bootstrap over the images of both."""
+    images = len(way.correct)
+    drawn = np.vstack([np.ones(images), resampled(images)])
+    own, others = (hmeans(drawn @ w.correct, drawn @ w.counted) for w in (way, other))
+    low, high = np.quantile((own - others)[1:], [0.025, 0.975])
+    return Gain(float(own[0] - others[0]), float(low), float(high))
 
 
 def _best(drawn: Floats, time: Floats, fixed: Sequence[Way]) -> Floats:

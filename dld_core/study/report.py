@@ -80,6 +80,8 @@ def _table(rows: Sequence[Row], lexicons: Sequence[str]) -> list[str]:
     head = ["System", "Setting", "Det", "E2E None (95%)", *(f"E2E {n}" for n in names)]
     choices = any("fixed_e2e_hmean" in row for row in rows)
     head += ["Fixed", "of oracle", "gain at equal time (95%)"] if choices else []
+    against = next((row["against"] for row in rows if "against" in row), None)
+    head += [] if against is None else [f"beyond {against!r} (95%)"]
     memory = any("peak_memory_mb" in row for row in rows)
     head += ["GFLOPs", "of full", "ms", "p95", "of full", *(["MB"] if memory else []), "scales"]
     lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
@@ -89,7 +91,8 @@ def _table(rows: Sequence[Row], lexicons: Sequence[str]) -> list[str]:
         cells += [f"{row['e2e_hmean']:.3f} {interval}", *(f"{row[key]:.3f}" for key in lexicons)]
         if choices:
             cells += [_number(row.get("fixed_e2e_hmean"), ".3f"), _number(row.get("of_oracle"), ".0%")]
-            cells += [_gain(row)]
+            cells += [_gain(row, "gain")]
+        cells += [] if against is None else [_gain(row, "difference")]
         cells += [_number(row["gflops"], ".1f"), _number(row["relative_gflops"], ".2f")]
         cells += [f"{row['latency_ms_median']:.0f}", f"{row['latency_ms_p95']:.0f}"]
         cells += [_number(row["relative_latency"], ".2f")]
@@ -103,10 +106,10 @@ def _number(value: float | None, form: str) -> str:
     return "" if value is None else format(value, form)
 
 
-def _gain(row: Row) -> str:
-    if "gain" not in row:
+def _gain(row: Row, name: str) -> str:
+    if name not in row:
         return ""
-    return f"{row['gain']:+.3f} ({row['gain_low']:+.3f} to {row['gain_high']:+.3f})"
+    return f"{row[name]:+.3f} ({row[name + '_low']:+.3f} to {row[name + '_high']:+.3f})"
 
 
 def _scales(row: Row) -> str:

@@ -18,7 +18,7 @@ from dld_core.evaluation.lexicon import LexiconRule
 from dld_core.evaluation.words import ImageWords
 from dld_core.resolution import Policy
 from dld_core.study.config import StudyConfig, SystemConfig
-from dld_core.study.gain import Way, gain_at_equal_time
+from dld_core.study.gain import Gain, Way, difference, gain_at_equal_time
 from dld_core.study.memory import Peaks, key
 from dld_core.study.readings import Choosing, ImageRecord, Reading
 from dld_core.study.worth import add_worth, relative_costs, words_lost
@@ -88,6 +88,7 @@ def rows(
     """All rows of a set: every system at every fixed scale and at every price."""
     names = [record.name for record in records]
     found = []
+    ways: dict[tuple[str, str, float], Way] = {}
     for system, settings in config.systems.items():
         fixed = []
         for base, scales in (("reference", settings.scales), ("native", settings.native_scales)):
@@ -95,6 +96,7 @@ def rows(
                 picked: Picked = [(_reading(r, system, base, scale), None) for r in records]
                 row, way = scorer.scored(names, picked)
                 fixed.append(way)
+                ways[system, base, scale] = way
                 found.append({"set": name, "system": system, "kind": base, "at": scale, **row})
         for selector in _selectors(records, system):
             for gamma in settings.gammas:
@@ -106,12 +108,28 @@ def rows(
     first = next(iter(config.systems))
     _with_relative_costs(found, first)
     add_worth(found, first)
+    if config.against is not None:
+        _add_differences(found, ways, config.against)
     return found
 
 
 def _gain(chosen: Way, fixed: Sequence[Way]) -> dict[str, float]:
-    gain = gain_at_equal_time(chosen, fixed)
-    return {"gain": gain.value, "gain_low": gain.low, "gain_high": gain.high}
+    return _named("gain", gain_at_equal_time(chosen, fixed))
+
+
+def _named(name: str, gain: Gain) -> dict[str, float]:
+    return {name: gain.value, f"{name}_low": gain.low, f"{name}_high": gain.high}
+
+
+def _add_differences(
+    found: Sequence[dict[str, Any]], ways: Mapping[tuple[str, str, float], Way], against: str
+) -> None:
+    """Give rows at fixed scales what they read beyond `against` at the same scale."""
+    for row in found:
+        system, base, scale = row["system"], row["kind"], row["at"]
+        own, other = ways.get((system, base, scale)), ways.get((against, base, scale))
+        if system != against and own and other:
+            row |= _named("difference", difference(own, other)) | {"against": against}
 
 
 def add_memory(found: Sequence[dict[str, Any]], peaks: Mapping[str, Peaks]) -> None:

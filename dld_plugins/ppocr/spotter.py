@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from dld_core.errors import ConfigError, MissingExtraError, WeightsError
+from dld_core.evaluation.cost import SizedCost
 from dld_core.imaging import resize
 from dld_core.interfaces import Companion, TrainableSpotter, module_device
 from dld_core.parts import companion_file
@@ -22,7 +23,7 @@ from dld_core.text.map_losses import balanced_cross_entropy, dice_loss
 from dld_core.text.words import Regions, jitter_regions, readable_words
 from dld_core.types import Batch, DenseMap, RecognitionTrace, TrainOutput, Word
 from dld_plugins import engine
-from dld_plugins.onnx_cost import AreaCost, flops
+from dld_plugins.onnx_cost import flops, sized_cost
 from dld_plugins.ppocr.config import COLUMN, PPOCRConfig
 from dld_plugins.ppocr.conversion import convert
 from dld_plugins.ppocr.files import ModelFiles
@@ -268,11 +269,11 @@ class PPOCRSpotter(TrainableSpotter):
         Lines of several words cost less than this, lines longer than `reader_width` more.
         """
         sides = engine.nearest_multiples(height, width, STRIDE)
-        return float(self._detector_cost.at(*sides) + words * self._line_cost)
+        return float(self._detector_cost.at(*sides)[0] + words * self._line_cost)
 
     @cached_property
-    def _detector_cost(self) -> AreaCost:
-        return AreaCost(self.files.detector, STRIDE)
+    def _detector_cost(self) -> SizedCost:
+        return sized_cost(self.files.detector, STRIDE)
 
     @cached_property
     def _line_cost(self) -> int:
