@@ -164,6 +164,15 @@ def test_a_measurement_knows_at_which_scale_each_word_is_lost(tmp_path: Path) ->
         Measurement.load(tmp_path / "m.npz")
 
 
+def test_a_false_word_costs_half_the_hmean_of_the_best_scale_unless_told() -> None:
+    known = [measured([40, 20, 70], gap=20), measured([20, 20])]
+    words, right, detections = 5, 5, known[0].detections[:, 2].mean() + known[1].detections[:, 2].mean()
+    left_open = SelectorTrainingConfig()
+    assert left_open.alarm_of(known) == pytest.approx(right / (words + detections))
+    assert SelectorTrainingConfig(alarm=0.1).alarm_of(known) == 0.1
+    assert left_open.alarm_of([]) == 0.0
+
+
 def test_without_labels_the_full_reading_stands_in() -> None:
     sample = page([40, 12], gap=20)
     m = Measurer(BarSpotter(), SCALES, runs=2, long_side=96)(sample.name, sample.image)

@@ -24,7 +24,7 @@ from dld_core.digest import digest_of
 from dld_core.errors import DataError, ImageError
 from dld_core.evaluation.words import ImageWords
 from dld_core.interfaces import Spotter
-from dld_core.resolution.measure import Measurement, Measurer, describe
+from dld_core.resolution.measure import Measurement, Measurer
 from dld_core.resolution.thumbnail import thumbnail, thumbnail_size
 from dld_core.types import Sample
 
@@ -67,10 +67,7 @@ def measure(
         _share(build, job, say)
     for _ in job.run(spotter, warn=True):
         job.tell(say)
-    found = job.load()
-    for row in describe(found, config.scales, config.alarm) if found else ():
-        say("scale {scale}: {words_lost:.2f} words lost per image at {cost:.2f} of the cost".format(**row))
-    return found
+    return job.load()
 
 
 def fingerprint(spotter: Spotter, config: SelectorTrainingConfig) -> str:

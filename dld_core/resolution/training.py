@@ -21,7 +21,7 @@ from dld_core.resolution.draws import Draws
 from dld_core.resolution.examples import Example, zoomed
 from dld_core.resolution.file import load_selector, save_selector
 from dld_core.resolution.fit import FitConfig, fit
-from dld_core.resolution.measure import Measurement, stack_losses
+from dld_core.resolution.measure import Measurement, describe, stack_losses
 from dld_core.resolution.measuring import Build, Say, measure
 from dld_core.resolution.network import DenseSelector
 from dld_core.resolution.oracle import Floats, Reached, Table, cross_run_oracle, sweep
@@ -111,7 +111,8 @@ class SelectorTrainingConfig(PartConfig):
         pages: what it looks at.
         measured: what the spotter reads for it; no images leave it as `init` (or the joint training) has it.
         held_out: share of the measured images that judge it and teach it nothing.
-        alarm: words that a detection costs: half the h-mean that the spotter reaches.
+        alarm: words that a detection costs; None for half the h-mean that the spotter reaches on the
+            measured images at the best of the scales.
         fit: how it is fitted.
         seed: of the draws.
     """
@@ -125,7 +126,7 @@ class SelectorTrainingConfig(PartConfig):
     pages: PagesConfig = PagesConfig(images=0)
     measured: MeasureConfig = MeasureConfig(images=0)
     held_out: float = Field(default=0.2, gt=0, lt=1)
-    alarm: float = Field(default=0.25, ge=0, le=1)
+    alarm: float | None = Field(default=None, ge=0, le=1)
     fit: FitConfig = FitConfig()
     seed: int = Field(default=0, ge=0)
 
@@ -135,6 +136,12 @@ class SelectorTrainingConfig(PartConfig):
             return self
         least = min(minutes, self.measured.max_minutes or minutes)
         return self.model_copy(update={"measured": self.measured.model_copy(update={"max_minutes": least})})
+
+    def alarm_of(self, measured: Sequence[Measurement]) -> float:
+        """`alarm`, or what it is for these images where it was left open."""
+        if self.alarm is not None or not measured:
+            return self.alarm or 0.0
+        return max(reached.hmean for reached in Table.of(measured).fixed()) / 2
 
     def network(self, reference: float) -> SelectorConfig:
         """The network's options for a spotter of that reference short side."""
@@ -167,14 +174,17 @@ def make_selector(
             f"{len(measured)} images are too few to hold some out; give 10 or more (and 'max_minutes' enough "
             "for them)"
         )
-    examples = [*look_at_pages(config, say), *(Example.of_measurement(m, config.alarm) for m in taught)]
+    alarm = config.alarm_of(measured)
+    for row in describe(measured, config.scales, alarm) if measured else ():
+        say("scale {scale}: {words_lost:.2f} words lost per image at {cost:.2f} of the cost".format(**row))
+    examples = [*look_at_pages(config, say), *(Example.of_measurement(m, alarm) for m in taught)]
     if not examples:
         raise ConfigError("a selector learns from 'pages', from 'measured' images or from both; give some")
     say(f"fitting the selector to {len(examples)} pictures, {len(taught)} of them read")
     fit(selector, examples, config.fit, lambda step, losses: _tell(say, step, config.fit.steps, losses))
-    report = calibrate(selector, judged, config.alarm, spotter) if judged else {}
+    report = calibrate(selector, judged, alarm, spotter) if judged else {}
     path = save_selector(selector, out / SELECTOR_FILE)
-    record = {"settings": _settings(config), **report}
+    record = {"settings": _settings(config), "alarm": round(alarm, 5), **report}
     (out / _RECORD).write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
     say(f"selector in {path}; what it reaches in {out / _RECORD}")
     return path
