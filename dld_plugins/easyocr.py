@@ -6,6 +6,7 @@ Neighbouring words are not joined into lines, and small words are not dropped fo
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -112,7 +113,9 @@ class EasyOCRSpotter(Spotter):
     def _read(self, image: Tensor) -> list[Word]:
         pixels = engine.to_rgb(image)
         height, width = pixels.shape[:2]
-        with torch.random.fork_rng(devices=()):  # its loader of crops draws a seed
+        # Its loader of crops draws a seed, and complains of a machine without a GPU, for every image.
+        with torch.random.fork_rng(devices=()), warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message=".*pin_memory")
             found = self._reader.readtext(pixels, canvas_size=max(height, width), **_arguments(self.config))
         return list(words_of(found, width, height, self._readable, self.config.min_score))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import types
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -159,6 +160,7 @@ class FakeReader:
         self.calls.append({"shape": image.shape, "canvas_size": canvas_size, "mag_ratio": mag_ratio})
         with torch.no_grad():
             self.maps = self.detector(torch.zeros(1, 3, 8, 8))
+        warnings.warn("'pin_memory' argument is set as true but no accelerator is found", stacklevel=2)
         torch.randint(9, ())  # as its loader of crops does for a seed
         if self.answer is not None:
             return self.answer

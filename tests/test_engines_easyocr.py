@@ -50,6 +50,11 @@ def test_it_loads_quietly_and_never_downloads_unless_told() -> None:
     assert EasyOCRSpotter.create(device="cuda:1", download=True)._reader.made["gpu"] == "cuda:1"
 
 
+def test_it_does_not_complain_of_every_image(recwarn: pytest.WarningsRecorder) -> None:
+    EasyOCRSpotter.create().predict([samples.page(60, 90)])
+    assert not recwarn.list
+
+
 def test_blanks_split_what_was_joined() -> None:
     spotter = EasyOCRSpotter.create()
     first, second = spotter.predict([samples.page(120, 160)])[0]

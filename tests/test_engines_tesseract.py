@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from fake_engines import FakeTesseract, install_tesseract, line_of
 
-from dld_core import ConfigError, DLDError, MissingExtraError, WeightsError
+from dld_core import ConfigError, DLDError, DLDWrapper, MissingExtraError, WeightsError
 from dld_core.testing import SpotterContract, run_contracts, samples
 from dld_plugins import tessdata
 from dld_plugins.tesseract import TesseractSpotter, words_of
@@ -53,6 +53,15 @@ def test_the_real_program_ends_with_its_time() -> None:
     spotter = TesseractSpotter.create(timeout=0.001)
     with pytest.raises(DLDError, match=r"longer than 0.001 s"):
         spotter.predict([samples.page(160, 240)])
+
+
+@pytest.mark.usefixtures("program")
+def test_its_selector_chooses_wherever_its_data_lie(tmp_path: Path) -> None:
+    for weights in ("bundled", tmp_path):
+        page = DLDWrapper("tesseract", weights=weights).spot(samples.page(300, 400))
+        assert page.scale in (0.3, 0.4, 0.6, 0.8, 1.0)
+    for other in ({"page_mode": 3}, {"language": "eng+osd"}, {"reference_short_side": 900}):
+        assert DLDWrapper("tesseract", **other).selector is None
 
 
 def test_the_command_says_all_that_was_chosen(program: FakeTesseract, tmp_path: Path) -> None:
