@@ -628,12 +628,13 @@ def test_a_selector_survives_its_file(tmp_path: Path) -> None:
         load_selector(tmp_path / "foreign.safetensors")
 
 
-def test_the_selector_costs_less_than_a_hundredth_of_the_small_spotters() -> None:
-    from dld_backends.segmentation import SegmentationSpotter
-
-    chooser = ScaleChooser(DenseSelector(), BarSpotter())
-    teacher = SegmentationSpotter().flops(720, 1280, 10) / 1e9
-    assert 0 < chooser._own_gflops(720, 1280) < 0.01 * teacher
+@pytest.mark.parametrize("backend", ["maskrcnn", "segmentation"])
+def test_the_selector_that_ships_costs_less_than_a_hundredth_of_its_teacher(backend: str) -> None:
+    spotter = backends.get(backend).create()
+    path = spotter.companion("selector")
+    assert path is not None
+    chooser = ScaleChooser(load_selector(path), spotter)
+    assert 0 < chooser._own_gflops(720, 1280) < 0.01 * spotter.flops(720, 1280, 10) / 1e9
 
 
 # ---------------------------------------------------------------- the wrapper
