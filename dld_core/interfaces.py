@@ -34,8 +34,8 @@ class Spotter(ABC):
         charset: every character that it can read, in a fixed order.
         reads_native: whether it takes native images and a working size (`predict_at`): of two stages, only
             the detector needs to work small, and words are read from the pixels that there are.
-        weights_are_its_own: whether weights that are given are an engine's own, wherever they lie: what ships
-            for the bundled ones (`companion`) then serves for them, too.
+        weights_are_its_own: whether weights that are given are an engine's own, wherever they lie: the
+            selector that ships for the bundled ones (`companion`) then serves for them, too.
     """
 
     config_type: ClassVar[type[PartConfig]] = PartConfig

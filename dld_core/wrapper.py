@@ -26,7 +26,7 @@ from dld_core.imaging import (
     scale_to,
 )
 from dld_core.interfaces import ResolutionSelector, Spotter
-from dld_core.parts import Readers, Source, find_selector, make_readers
+from dld_core.parts import BUNDLED, Readers, Source, find_selector, make_readers
 from dld_core.preparation import Prepared, batches, failed_page, to_page
 from dld_core.request import MAX_SCALE, Request, Scale, checked_scale, is_unsure
 from dld_core.types import Page, Word
@@ -116,7 +116,9 @@ class DLDWrapper:
         self._one_at_a_time: AbstractContextManager[Any] = (
             nullcontext() if readers.student.thread_safe else threading.Lock()
         )
-        self._chooser = self._make_chooser(selector, weights if isinstance(backend, str) else None)
+        ready = not isinstance(backend, str)
+        asked = None if ready and selector == BUNDLED else selector  # what is ready came without companions
+        self._chooser = self._make_chooser(asked, None if ready else weights)
         self._selector = selector
         policy = {"gamma": gamma, "budget": budget, "max_latency_ms": max_latency_ms}
         default: Scale = "full" if self._chooser is None else "auto"

@@ -33,8 +33,8 @@ class EasyOCRConfig(PartConfig):
         languages: EasyOCR's language codes; those that share a recogniser can be given together.
         download: whether models that are not there may be fetched when the spotter is made (never later).
         quantize: whether EasyOCR may turn its recogniser into int8 on the CPU.
-        precision: of the detector, where nearly all the time goes: "bfloat16" takes half of it on CPUs that
-            have such instructions, and finds a few other words.
+        precision: of the detector, where nearly all the time goes: "bfloat16" takes about half of it on CPUs
+            that have such instructions, and finds a few other words.
         text_threshold, low_text, link_threshold: of the detector's maps of letters and links.
         join: words nearer than this times their height become one, split again at blanks; 0 for never.
         min_size: words whose longer side has fewer pixels, of the image as read, are left out.
@@ -113,9 +113,7 @@ class EasyOCRSpotter(Spotter):
     def _read(self, image: Tensor) -> list[Word]:
         pixels = engine.to_rgb(image)
         height, width = pixels.shape[:2]
-        # Its loader of crops draws a seed, and complains of a machine without a GPU, for every image.
-        with torch.random.fork_rng(devices=()), warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message=".*pin_memory")
+        with torch.random.fork_rng(devices=()):  # its loader of crops draws a seed
             found = self._reader.readtext(pixels, canvas_size=max(height, width), **_arguments(self.config))
         return list(words_of(found, width, height, self._readable, self.config.min_score))
 
@@ -136,6 +134,8 @@ def _arguments(config: EasyOCRConfig) -> dict[str, Any]:
 
 def _build(config: EasyOCRConfig, folder: Path | None, device: str) -> Any:
     library = engine.require("easyocr", _EXTRA)
+    # Its loader of crops complains of a machine without a GPU, for every image that it reads.
+    warnings.filterwarnings("ignore", message=".*pin_memory")
     place = None if folder is None else str(folder)
     if folder is not None and not folder.is_dir():
         raise WeightsError(f"there is no folder {folder}; give weights= the folder of EasyOCR's .pth files")

@@ -110,4 +110,7 @@ def sized_cost(path: str | Path, stride: int = 32) -> SizedCost:
     Raises:
         ValueError: the graph is not of that kind.
     """
-    return SizedCost(lambda height, width: flops(path, [(1, 3, height, width)]), (stride,))
+    try:
+        return SizedCost(lambda height, width: flops(path, [(1, 3, height, width)]), (stride,))
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error

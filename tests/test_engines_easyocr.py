@@ -10,7 +10,10 @@ import pytest
 import torch
 from fake_engines import install_easyocr
 
-from dld_core import ConfigError, WeightsError
+from dld_core import ConfigError, DLDWrapper, WeightsError
+from dld_core.parts import find_selector
+from dld_core.resolution import DenseSelector
+from dld_core.resolution.file import save_selector
 from dld_core.testing import SpotterContract, samples
 from dld_plugins.easyocr import EasyOCRSpotter, words_of
 
@@ -48,6 +51,22 @@ def test_the_detector_is_as_precise_as_asked_and_answers_in_full_precision() -> 
 def test_it_loads_quietly_and_never_downloads_unless_told() -> None:
     assert EasyOCRSpotter.create()._reader.made == {"gpu": False, "download_enabled": False, "verbose": False}
     assert EasyOCRSpotter.create(device="cuda:1", download=True)._reader.made["gpu"] == "cuda:1"
+
+
+def test_its_selector_chooses_wherever_its_models_lie(tmp_path: Path) -> None:
+    (tmp_path / "craft.pth").touch()
+    for weights in ("bundled", tmp_path):
+        assert DLDWrapper("easyocr", weights=weights).spot(samples.page(300, 400)).scale in (0.4, 0.6, 0.8)
+    assert DLDWrapper("easyocr", languages=("fr",)).selector is None
+    assert DLDWrapper(EasyOCRSpotter.create()).selector is None  # what is ready comes as it is
+    own = find_selector("bundled", EasyOCRSpotter.create(), "bundled", "cpu")
+    assert own is not None
+    save_selector(
+        DenseSelector(own.config.model_copy(update={"gamma": 9.0})), tmp_path / "selector.safetensors"
+    )
+    beside = DLDWrapper("easyocr", weights=tmp_path).selector
+    assert beside is not None
+    assert beside.config.gamma == 9.0
 
 
 def test_it_does_not_complain_of_every_image(recwarn: pytest.WarningsRecorder) -> None:

@@ -171,6 +171,8 @@ def test_a_false_word_costs_half_the_hmean_of_the_best_scale_unless_told() -> No
     assert left_open.alarm_of(known) == pytest.approx(right / (words + detections))
     assert SelectorTrainingConfig(alarm=0.1).alarm_of(known) == 0.1
     assert left_open.alarm_of([]) == 0.0
+    unlabelled = SelectorTrainingConfig.parse({"measured": {"images": 0, "labels": "none"}})
+    assert unlabelled.alarm_of(known) == 0.25
 
 
 def test_without_labels_the_full_reading_stands_in() -> None:

@@ -35,6 +35,7 @@ PAGES = Path(__file__).parent / "weights" / "pages.safetensors"
 NETWORK_SIZES = ("width", "hidden")
 """What a selector to start from must agree in; it takes thumbnails of any size."""
 _RECORD = "selector.json"
+_USUAL_ALARM = 0.25  # half of an h-mean of a half
 GAMMAS = tuple(float(g) for g in np.geomspace(0.01, 30, 60))
 
 
@@ -112,7 +113,7 @@ class SelectorTrainingConfig(PartConfig):
         measured: what the spotter reads for it; no images leave it as `init` (or the joint training) has it.
         held_out: share of the measured images that judge it and teach it nothing.
         alarm: words that a detection costs; None for half the h-mean that the spotter reaches on the
-            measured images at the best of the scales.
+            measured images at the best of the scales (a quarter where there are no labels).
         fit: how it is fitted.
         seed: of the draws.
     """
@@ -141,6 +142,8 @@ class SelectorTrainingConfig(PartConfig):
         """`alarm`, or what it is for these images where it was left open."""
         if self.alarm is not None or not measured:
             return self.alarm or 0.0
+        if self.measured.labels == "none":  # whose h-mean with itself says nothing
+            return _USUAL_ALARM
         return max(reached.hmean for reached in Table.of(measured).fixed()) / 2
 
     def network(self, reference: float) -> SelectorConfig:

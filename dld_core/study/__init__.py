@@ -83,7 +83,8 @@ def _about(config: StudyConfig) -> dict[str, Any]:
             "first system's fixed scales reach at that cost. 'of oracle': how much was won of what the "
             "cross-run oracle wins over the system's own fixed scales. 'gain at equal time': over the best "
             "fixed scale of the same system, or mixture of two, that takes as long; interval over the same "
-            "images, the mixture found anew in each resample."
+            "images, the mixture found anew in each resample. 'Beyond X': the h-mean less that of X at the "
+            "same scale; interval over the same images."
         ),
         "lexicons": {name: list(settings.lexicons) for name, settings in config.sets.items()},
         "settings": config.model_dump(mode="json"),

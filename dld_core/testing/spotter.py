@@ -53,13 +53,13 @@ class SpotterContract:
 
     @contract("S2", "the declared data are of the right types and in range")
     def test_s2_declares_sane_data(self) -> None:
-        """size_divisor, reference_short_side, thread_safe, reads_native, charset, config_type."""
+        """size_divisor, reference_short_side, charset, config_type, and what is True or False."""
         s = self.make()
         for name in ("size_divisor", "reference_short_side"):
             value = getattr(s, name)
             whole = isinstance(value, int) and not isinstance(value, bool) and value >= 1
             require(whole, f"{name} must be a whole number of pixels, 1 or more, not {value!r}")
-        for name in ("thread_safe", "reads_native"):
+        for name in ("thread_safe", "reads_native", "weights_are_its_own"):
             value = getattr(s, name)
             require(isinstance(value, bool), f"{name} must be True or False, not {value!r}")
         require(
