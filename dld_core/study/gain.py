@@ -47,22 +47,29 @@ def gain_at_equal_time(chosen: Way, fixed: Sequence[Way]) -> Gain:
         chosen: images read at scales of a selector's choice, choosing included.
         fixed: the same images, each time all at one scale.
     """
-    images = len(chosen.correct)
-    drawn = np.vstack([np.ones(images), resampled(images)])
+    drawn = _drawn(len(chosen.correct))
     differences = hmeans(drawn @ chosen.correct, drawn @ chosen.counted) - _best(
         drawn, drawn @ chosen.milliseconds, fixed
     )
-    low, high = np.quantile(differences[1:], [0.025, 0.975])
-    return Gain(float(differences[0]), float(low), float(high))
+    return _gain(differences)
 
 
 def difference(way: Way, other: Way) -> Gain:
     """The h-mean of one way less that of another, with a percentile bootstrap over the images of both."""
-    images = len(way.correct)
-    drawn = np.vstack([np.ones(images), resampled(images)])
+    drawn = _drawn(len(way.correct))
     own, others = (hmeans(drawn @ w.correct, drawn @ w.counted) for w in (way, other))
-    low, high = np.quantile((own - others)[1:], [0.025, 0.975])
-    return Gain(float(own[0] - others[0]), float(low), float(high))
+    return _gain(own - others)
+
+
+def _drawn(images: int) -> Floats:
+    """[1 + resamples, images] how often each image counts: once, then as the bootstrap draws them."""
+    return np.vstack([np.ones(images), resampled(images)])
+
+
+def _gain(differences: Floats) -> Gain:
+    """From differences of h-means, of all images first, then of the resamples."""
+    low, high = np.quantile(differences[1:], [0.025, 0.975])
+    return Gain(float(differences[0]), float(low), float(high))
 
 
 def _best(drawn: Floats, time: Floats, fixed: Sequence[Way]) -> Floats:
