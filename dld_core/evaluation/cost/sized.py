@@ -30,14 +30,19 @@ class SizedCost:
         self, counted: Callable[[int, int], Sequence[float]], strides: Sequence[int] = (32,)
     ) -> None:
         self.strides = strides
-        probes = [(rows * strides[0], columns * strides[0]) for rows, columns in _PROBES[: len(strides) + 1]]
+        *probes, proof = self.sizes(strides)
         known = np.array([counted(*size) for size in probes], np.float64)
         areas = np.array([self._areas(*size) for size in probes], np.float64)
         # Whole numbers, as every layer's multiply-adds are.
         self._each = np.rint(np.linalg.solve(areas, known))
-        proof = _PROOF[0] * strides[0], _PROOF[1] * strides[0]
         if not np.array_equal(self.at(*proof), counted(*proof)):
             raise ValueError("what the network costs is not proportional to the areas of its levels")
+
+    @staticmethod
+    def sizes(strides: Sequence[int]) -> list[tuple[int, int]]:
+        """The (height, width) that are counted, for callers who count several at once."""
+        sides = [*_PROBES[: len(strides) + 1], _PROOF]
+        return [(rows * strides[0], columns * strides[0]) for rows, columns in sides]
 
     def at(self, height: int, width: int) -> list[float]:
         """Of each part, for sides that are multiples of the first stride."""
