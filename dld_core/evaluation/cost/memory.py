@@ -8,24 +8,35 @@ from pathlib import Path
 
 _STATUS = Path("/proc/self/status")
 _CLEAR = Path("/proc/self/clear_refs")
+_SLACK = 1 << 24  # bytes, by which the kernel's counts may differ
 
 
 def reset_peak() -> bool:
-    """Forget the process's peak so far; False where the system cannot (then the peak is since its start)."""
+    """Forget the process's peak so far; False where the system cannot (then the peak is since its start).
+
+    Some systems take the request and do nothing, so the peak is compared with what is resident now.
+    """
     try:
         _CLEAR.write_text("5")
     except OSError:
         return False
-    return True
+    peak, now = _status("VmHWM"), _status("VmRSS")
+    return peak is not None and now is not None and peak <= now + _SLACK
 
 
 def peak_bytes() -> int:
     """Peak resident memory of this process since the last reset, weights and interpreter included."""
+    peak = _status("VmHWM")
+    return _peak_since_start() if peak is None else peak
+
+
+def _status(name: str) -> int | None:
+    """Bytes that the kernel tells of this process under ``name``; None where it tells nothing."""
     try:
-        found = re.search(r"VmHWM:\s+([0-9]+) kB", _STATUS.read_text())
+        found = re.search(rf"{name}:\s+([0-9]+) kB", _STATUS.read_text())
     except OSError:
-        found = None
-    return int(found.group(1)) * 1024 if found else _peak_since_start()
+        return None
+    return int(found.group(1)) * 1024 if found else None
 
 
 def _peak_since_start() -> int:
