@@ -15,6 +15,7 @@ from PIL import Image
 
 from dld_core.cli import main
 from dld_core.cli.names import output_names
+from dld_core.interfaces import Spotter
 from dld_core.registry import backends
 from dld_core.types import Page
 
@@ -194,6 +195,9 @@ def test_an_engine_that_fails_on_one_image(run: Run, photos: Path) -> None:
         (["--device", "cuda:99"], "cpu"),
         (["--backend", "fake-rod"], "fake-red"),
         (["--threads", "0"], "threads"),
+        (["--option", "gian=2"], "did you mean 'gain'"),
+        (["--option", "gain"], "KEY=VALUE"),
+        (["--option", "scale=0.5"], "give --scale"),
     ],
 )
 def test_usage_errors_end_with_2(run: Run, photos: Path, options: list[str], says: str) -> None:
@@ -227,3 +231,19 @@ def test_a_person_sees_a_bar_and_bad_files(run: Run, photos: Path, monkeypatch: 
     assert len(out.splitlines()) == 3
     assert "reading" in err
     assert "truncated" in err.replace("\n", " ")
+
+
+def test_options_of_the_spotter_and_no_weights(
+    run: Run, photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[tuple[object, dict[str, object]]] = []
+    plain = RedSpotter.create
+
+    def create(weights: object = "bundled", device: str = "cpu", **options: object) -> Spotter:
+        made.append((weights, options))
+        return plain(weights, device, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(RedSpotter, "create", create)
+    code, _, err = run(photos / "img_2.png", "--option", "gain=2.5", "--weights", "none")
+    assert code == 0, err
+    assert made == [(None, {"gain": 2.5})]

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from dld_core.cli.building import OPTION_FORM, OPTION_HELP, none, spotter_options
+
 if TYPE_CHECKING:
     from rich.table import Table
 
@@ -28,6 +30,7 @@ def bench(
     ] = "native",
     weights: Annotated[str, typer.Option(help="bundled, a file, a folder, or none.")] = "bundled",
     selector: Annotated[str, typer.Option(help="bundled, a file, or none.")] = "bundled",
+    option: Annotated[list[str] | None, typer.Option(help=OPTION_HELP, metavar=OPTION_FORM)] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda:0.")] = "auto",
     limit: Annotated[int, typer.Option(min=1, help="Use at most so many images.")] = 8,
     repeats: Annotated[int, typer.Option(min=1, help="Timed rounds over all images.")] = 3,
@@ -52,7 +55,9 @@ def bench(
     loads = [partial(open_image, path) for path in list_images(images)[:limit]]
     with (
         using(threads) as number,  # before the spotter: engines take their threads when they are made
-        DLDWrapper(backend, _none(weights), device, selector=_none(selector)) as wrapper,
+        DLDWrapper(
+            backend, none(weights), device, selector=none(selector), **spotter_options(option)
+        ) as wrapper,
     ):
         readers: list[Reader] = [FixedScale(wrapper.spotter, scale, relative_to) for scale in chosen]
         readers += _chosen(wrapper)
@@ -68,10 +73,6 @@ def bench(
             "relative_to": relative_to,
         }
     _print_json(about, costs) if json else _print_table(about, costs)
-
-
-def _none(text: str) -> str | None:
-    return None if text == "none" else text
 
 
 def _chosen(wrapper: DLDWrapper) -> list[ChosenScale]:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from dld_core.cli.building import OPTION_FORM, none, parse_options
 from dld_core.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ def check(
     group: Annotated[str | None, typer.Option(help="Its group, where the name stands in several.")] = None,
     weights: Annotated[str, typer.Option(help="'bundled', 'none' (random) or a path.")] = "bundled",
     option: Annotated[
-        list[str] | None, typer.Option(help="What to build it with; may be repeated.", metavar="KEY=VALUE")
+        list[str] | None, typer.Option(help="What to build it with; may be repeated.", metavar=OPTION_FORM)
     ] = None,
     only: Annotated[str | None, typer.Option(help="Contracts to check, such as S4,T8.")] = None,
     json: Annotated[bool, typer.Option("--json", help="Print a JSON list on stdout.")] = False,
@@ -32,24 +33,15 @@ def check(
     """
     from dld_core import registry
 
-    options = dict(map(_pair, option or []))
+    options = parse_options(option)
     registry.locate(name, group)  # a misspelt name is told before torch is loaded
 
     from dld_core.testing.installed import case_of
 
-    case = case_of(name, group, None if weights == "none" else weights, options)
+    case = case_of(name, group, none(weights), options)
     outcomes = _run(case, only)
     failed = _print_json(outcomes) if json else _print_table(name, outcomes)
     raise typer.Exit(int(failed > 0))
-
-
-def _pair(text: str) -> tuple[str, Any]:
-    import yaml
-
-    key, equals, value = text.partition("=")
-    if not equals or not key:
-        raise ConfigError(f"--option takes KEY=VALUE, not '{text}'.")
-    return key, yaml.safe_load(value)
 
 
 def _run(case: type, only: str | None) -> Iterator[Outcome]:

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, TypeVar
 
 import typer
 
+from dld_core.cli.building import OPTION_FORM, OPTION_HELP, none, spotter_options
+
 if TYPE_CHECKING:
     from dld_core.evaluation import EvaluationResult, ImageWords, LexiconRule, Lexicons, Protocol
     from dld_core.evaluation.lines import Layout
@@ -33,6 +35,9 @@ def evaluate(
     weights: Annotated[
         str, typer.Option(help="bundled, a file, a folder, or none.", rich_help_panel=_BACKEND)
     ] = "bundled",
+    option: Annotated[
+        list[str] | None, typer.Option(help=OPTION_HELP, metavar=OPTION_FORM, rich_help_panel=_BACKEND)
+    ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda:0.", rich_help_panel=_BACKEND)] = "auto",
     scale: Annotated[
         str, typer.Option(help="auto, full or a fraction of it, such as 0.5.", rich_help_panel=_BACKEND)
@@ -128,9 +133,9 @@ def evaluate(
         return
     if images is None:
         raise typer.BadParameter("--backend needs --images, the folder that it reads")
-    dials: dict[str, Any] = {"selector": None if selector == "none" else selector}
+    dials: dict[str, Any] = {"selector": none(selector), **spotter_options(option)}
     dials |= {} if gamma is None else {"gamma": gamma}
-    part = _Part(str(backend), None if weights == "none" else weights, device, dials)
+    part = _Part(str(backend), none(weights), device, dials)
     if scales is not None:
         _show_curve(task.curve(images, part, scales, out), json)
         return

@@ -7,6 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
+from dld_core.cli.building import none
+
 
 def export(
     backend: Annotated[str, typer.Option(help="The spotter to export.")],
@@ -31,7 +33,7 @@ def export(
         raise ConfigError("--calibrate is for --int8; give that too")
     options: dict[str, Any] = {} if preset is None else {"preset": preset}
     part = backends.get(backend)
-    given: str | Path | None = None if weights == "none" else weights
+    given: str | Path | None = none(weights)
     if weights == "student":
         given = part.create(weights="bundled", **options).companion("student")
         if given is None:

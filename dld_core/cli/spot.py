@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from dld_core.cli.building import OPTION_FORM, OPTION_HELP, none, spotter_options
+
 _HOW = "How to read"
 _OUTPUT = "Output"
 
@@ -19,7 +21,7 @@ def spot(
         str, typer.Option(help="The spotter; `dld backends` lists them.", rich_help_panel=_HOW)
     ] = "maskrcnn",
     weights: Annotated[
-        str, typer.Option(help="bundled, a file or a folder.", rich_help_panel=_HOW)
+        str, typer.Option(help="bundled, a file, a folder, or none.", rich_help_panel=_HOW)
     ] = "bundled",
     scale: Annotated[
         str | None,
@@ -37,7 +39,7 @@ def spot(
         float | None,
         typer.Option(
             help="Words you would lose to save the whole cost of an image: 0 is for accuracy alone.",
-            show_default="0.3",
+            show_default="the selector's own",
             rich_help_panel=_HOW,
         ),
     ] = None,
@@ -52,6 +54,9 @@ def spot(
     selector: Annotated[
         str, typer.Option(help="bundled, none, or a file of `dld distill`.", rich_help_panel=_HOW)
     ] = "bundled",
+    option: Annotated[
+        list[str] | None, typer.Option(help=OPTION_HELP, metavar=OPTION_FORM, rich_help_panel=_HOW)
+    ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda:0 or mps.", rich_help_panel=_HOW)] = "auto",
     threads: Annotated[
         int | None, typer.Option(min=1, help="CPU threads to compute with.", rich_help_panel=_HOW)
@@ -100,6 +105,6 @@ def spot(
     )
     dials = {"budget": budget, "gamma": gamma, "max_latency_ms": max_latency_ms, "max_pixels": max_pixels}
     options: dict[str, object] = {name: value for name, value in dials.items() if value is not None}
-    options |= {"escalate": escalate, "selector": None if selector == "none" else selector}
-    if spotting.run(job, backend, weights, device, threads, options) > 0:
+    options |= {"escalate": escalate, "selector": none(selector), **spotter_options(option)}
+    if spotting.run(job, backend, none(weights), device, threads, options) > 0:
         raise typer.Exit(3)

@@ -104,7 +104,7 @@ def _find(images: list[str]) -> tuple[list[Path], list[str]]:
 
 
 def run(
-    job: Job, backend: str, weights: str, device: str, threads: int | None, options: dict[str, Any]
+    job: Job, backend: str, weights: str | None, device: str, threads: int | None, options: dict[str, Any]
 ) -> int:
     """Read everything; returns how many images or arguments failed.
 
@@ -138,7 +138,7 @@ def _make_folder(out: Path) -> None:
 
 
 def _wrapper(
-    job: Job, backend: str, weights: str, device: str, threads: int | None, options: dict[str, Any]
+    job: Job, backend: str, weights: str | None, device: str, threads: int | None, options: dict[str, Any]
 ) -> DLDWrapper:
     from dld_core.devices import resolve_device
     from dld_core.wrapper import DLDWrapper

@@ -1,0 +1,51 @@
+"""What verbs have in common that build a spotter: its own options, and 'none' for nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from dld_core.errors import ConfigError
+
+OPTION_HELP = "An option of the spotter's own, as language=deu; may be repeated."
+OPTION_FORM = "KEY=VALUE"
+_WRAPPERS = frozenset(
+    (
+        *("backend", "weights", "device", "scale", "selector", "gamma", "budget", "max_latency_ms"),
+        *("escalate", "max_pixels", "batch_size", "limits"),
+    )
+)
+
+
+def parse_options(given: Sequence[str] | None) -> dict[str, Any]:
+    """`--option KEY=VALUE`, values as in YAML. Raises ConfigError for another form."""
+    return dict(map(_pair, given or []))
+
+
+def spotter_options(given: Sequence[str] | None) -> dict[str, Any]:
+    """The same for a spotter in a DLDWrapper, whose own keywords are no options of the spotter."""
+    options = parse_options(given)
+    taken = sorted(options.keys() & _WRAPPERS)
+    if taken:
+        raise ConfigError(
+            f"{taken[0]!r} is no option of a spotter; give --{taken[0].replace('_', '-')} where the command "
+            "has it"
+        )
+    return options
+
+
+def none(text: str) -> str | None:
+    """None for "none"."""
+    return None if text == "none" else text
+
+
+def _pair(text: str) -> tuple[str, Any]:
+    import yaml
+
+    key, equals, value = text.partition("=")
+    if not equals or not key:
+        raise ConfigError(f"--option takes KEY=VALUE, not '{text}'.")
+    try:
+        return key, yaml.safe_load(value)
+    except yaml.YAMLError:
+        return key, value
