@@ -11,6 +11,7 @@ from dld_core.distillation.boxes import opinions_apart, show_boxes
 from dld_core.distillation.config import DistillConfig
 from dld_core.distillation.maps import map_divergence
 from dld_core.distillation.norms import use_scale
+from dld_core.distillation.spelling import in_tokens_of, spell_alike
 from dld_core.distillation.teacher import FrozenTeacher, frozen_statistics
 from dld_core.distillation.views import PairedBatch
 from dld_core.interfaces import Distiller, TrainableSpotter
@@ -59,10 +60,13 @@ class DistillTask(Task):
         self.distiller = distiller
         self.selection = selection
         self.detection, self.text_share = config.detection, config.text_share
+        self.respells = not spell_alike(teacher.spotter.decoder, student.decoder)
 
     def _output(self, batch: Batch) -> TrainOutput:
         assert isinstance(batch, PairedBatch)
         shown = self.teacher.show(batch, self.distiller.hypotheses)
+        if self.respells:
+            shown = in_tokens_of(self.spotter.decoder, shown, self.teacher.spotter.decoder)
         outputs = {}
         losses: dict[str, Tensor] = {}
         for scale, view in batch.views.items():
