@@ -80,9 +80,10 @@ def checked_scale(scale: Any) -> Scale:
     return float(scale)
 
 
-def is_unsure(words: Sequence[Word]) -> bool:
-    """Whether a reading calls for a second look: its words have a low mean confidence.
-
-    A page without words is sure: where there is text, the selector asks for a scale at which some is found.
+def is_unsure(words: Sequence[Word], expected: float | None = None) -> bool:
+    """Whether a reading calls for a second look: its words have a low mean confidence, or none was found
+    where the selector `expected` some.
     """
-    return bool(words) and sum(word.score for word in words) / len(words) < UNSURE
+    if not words:
+        return expected is not None and expected >= 1
+    return sum(word.score for word in words) / len(words) < UNSURE

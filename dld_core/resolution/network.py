@@ -83,11 +83,16 @@ class DenseSelector(ResolutionSelector):
 
     def forward(self, thumbnails: Tensor, native_sizes: Tensor) -> Tensor:
         """Thumbnails [B, 3, h, w] in [0, 1], native (height, width) [B, 2] -> words lost [B, K]."""
+        return self.expect(thumbnails, native_sizes)[0]
+
+    def expect(self, thumbnails: Tensor, native_sizes: Tensor) -> tuple[Tensor, Tensor]:
+        """The same, and how many words there are [B]."""
+        maps = self.maps(thumbnails, native_sizes)
         shares = native_sizes.to(self.slope.dtype).amin(1, keepdim=True) / self.config.reference_short_side
         extents = shares.clamp(*EXTENT).log2()
         slope = (self.slope[0] + self.slope[1] * extents).clamp(min=0)
         offset = self.offset[0] + self.offset[1] * extents
-        return stretched(self.maps(thumbnails, native_sizes).scores, slope, offset)
+        return stretched(maps.scores, slope, offset), maps.density.sum((1, 2))
 
     def calibrate(self, found: Calibration | None = None) -> None:
         """Have `forward` stretch and shift its scores so; as called plainly, no more."""

@@ -54,10 +54,16 @@ class Policy(PartConfig):
             The cheapest of those within the limits whose score plus price is smallest; where nothing is
             within the limits, the cheapest of all.
         """
-        able = [i for i in range(len(costs)) if self._within(i, gflops, milliseconds)]
+        able = self.within(len(costs), gflops, milliseconds)
         if not able:
             return min(range(len(costs)), key=lambda i: costs[i])
         return min(able, key=lambda i: (scores[i] + self.gamma * costs[i], costs[i]))
+
+    def within(
+        self, count: int, gflops: Sequence[float | None] | None, milliseconds: Sequence[float] | None
+    ) -> list[int]:
+        """Which of so many scales keep the limits."""
+        return [index for index in range(count) if self._within(index, gflops, milliseconds)]
 
     def _within(
         self, index: int, gflops: Sequence[float | None] | None, milliseconds: Sequence[float] | None

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -31,6 +32,8 @@ MOST_ENLARGED = 1.3
 _SMALL = 0.5  # of the reference short side: images below may be enlarged further
 _LONG_SIDE = 384  # of thumbnails for selectors that name no size
 _REPEATS = 3
+_WORTH_TELLING = 1.0  # words lost
+_UNABLE = "no scale keeps within the limit, by what it is expected to cost; read at {:g}, the cheapest"
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +66,8 @@ class Choice:
         costs: by scale in the same order, as shares of the dearest of all.
         gflops: of choosing.
         milliseconds: of choosing.
+        words: that the selector expects to find; None for one that does not say.
+        note: what should be known of the choice, or None: no scale keeps the limits, or words are lost.
     """
 
     scale: float
@@ -70,6 +75,8 @@ class Choice:
     costs: Sequence[float]
     gflops: float
     milliseconds: float
+    words: float | None = None
+    note: str | None = None
 
 
 class ScaleChooser:
@@ -106,19 +113,33 @@ class ScaleChooser:
         height, width = image.shape[:2]
         self._own_gflops(height, width)  # counting them, once for each size, is no part of choosing
         start = time.perf_counter()
-        known = dict(zip(self.selector.scales, self._scores(image), strict=True))
+        expected, words = self._look(image)
+        known = dict(zip(self.selector.scales, expected, strict=True))
         costs = self.forecast(height, width)
         scores = {scale: known[scale] for scale in costs.scales}
-        milliseconds = self._milliseconds(costs.sizes) if policy.max_latency_ms is not None else None
-        if policy.budget is not None and costs.gflops is None:
-            raise ConfigError(
-                f"what {type(self.spotter).__name__} costs is not known in FLOPs, so it cannot be held to a "
-                "budget; give max_latency_ms or gamma"
-            )
-        gflops = None if costs.gflops is None else [g + costs.own for g in costs.gflops]
-        index = policy.priced(self.gamma).choose(list(scores.values()), costs.shares, gflops, milliseconds)
+        limits = self._limited(costs, policy, NOMINAL_WORDS if words is None else round(words))
+        index = policy.priced(self.gamma).choose(list(scores.values()), costs.shares, *limits)
+        able = policy.within(len(scores), *limits)
+        note = _loss_told(scores, costs.scales[index]) if able else _UNABLE.format(costs.scales[index])
         taken = (time.perf_counter() - start) * 1e3
-        return Choice(costs.scales[index], scores, costs.shares, costs.own, taken)
+        return Choice(costs.scales[index], scores, costs.shares, costs.own, taken, words, note)
+
+    def _limited(
+        self, costs: Forecast, policy: Policy, words: int
+    ) -> tuple[list[float] | None, list[float] | None]:
+        """GFLOPs and milliseconds of each scale, choosing included, as far as the policy limits them."""
+        gflops = milliseconds = None
+        if policy.budget is not None:
+            read = [self._gflops_of(size, words) for size in costs.sizes]
+            gflops = [g + costs.own for g in read if g is not None]
+            if len(gflops) < len(read):
+                raise ConfigError(
+                    f"what {type(self.spotter).__name__} costs is not known in FLOPs, so it cannot be held "
+                    "to a budget; give max_latency_ms or gamma"
+                )
+        if policy.max_latency_ms is not None:
+            milliseconds = self._milliseconds(costs.sizes)
+        return gflops, milliseconds
 
     def forecast(self, height: int, width: int) -> Forecast:
         """Costs for a native size, with NOMINAL_WORDS words: FLOPs where they are known, else pixels."""
@@ -145,18 +166,43 @@ class ScaleChooser:
         reference = self.spotter.reference_short_side
         return native < _SMALL * reference or scale * reference <= MOST_ENLARGED * native
 
-    def larger(self, scale: float, height: int, width: int) -> float:
-        """The largest candidate for a native size, where an unsure reading escalates to."""
-        return max(*self.forecast(height, width).scales, scale)
+    def larger(
+        self,
+        scale: float,
+        height: int,
+        width: int,
+        policy: Policy | None = None,
+        words: int = NOMINAL_WORDS,
+        spent: tuple[float, float] = (0.0, 0.0),
+    ) -> float:
+        """The largest candidate for a native size, where an unsure reading escalates to.
 
-    def _scores(self, image: NDArray[np.uint8]) -> list[float]:
+        Args:
+            policy: only what it leaves room for counts, beside what was `spent` (GFLOPs, milliseconds).
+            words: that the image seems to hold.
+
+        Returns:
+            The scale itself where no larger one is possible.
+        """
+        costs, limits = self.forecast(height, width), policy or Policy()
+        gflops, milliseconds = self._limited(costs, limits, words)
+        able = limits.within(
+            len(costs.scales),
+            None if gflops is None else [g - costs.own + spent[0] for g in gflops],
+            None if milliseconds is None else [ms + spent[1] for ms in milliseconds],
+        )
+        return max([costs.scales[index] for index in able] + [scale])
+
+    def _look(self, image: NDArray[np.uint8]) -> tuple[list[float], float | None]:
+        """Scores by scale, and the number of words, where the selector says it."""
         import torch
 
         pixels, native = self._inputs(image)
-        quick = self._folded.of(self.selector) if isinstance(self.selector, DenseSelector) else self.selector
         with torch.no_grad():
-            scores: list[float] = quick(pixels, native)[0].double().tolist()
-        return scores
+            if not isinstance(self.selector, DenseSelector):
+                return self.selector(pixels, native)[0].double().tolist(), None
+            scores, words = self._folded.of(self.selector).expect(pixels, native)
+        return scores[0].double().tolist(), float(words[0])
 
     def _inputs(self, image: NDArray[np.uint8]) -> tuple[Tensor, Tensor]:
         import torch
@@ -170,8 +216,8 @@ class ScaleChooser:
         fit = scale_to(height, width, self.spotter.reference_short_side, self.limits, scale)
         return fit.height, fit.width
 
-    def _gflops_of(self, size: tuple[int, int]) -> float | None:
-        flops = self.spotter.flops(size[0], size[1], NOMINAL_WORDS)
+    def _gflops_of(self, size: tuple[int, int], words: int = NOMINAL_WORDS) -> float | None:
+        flops = self.spotter.flops(size[0], size[1], words)
         return None if flops is None else flops / 1e9
 
     def _own_gflops(self, height: int, width: int) -> float:
@@ -189,7 +235,7 @@ class ScaleChooser:
         return self._flops[shape]
 
     def _milliseconds(self, sizes: Sequence[tuple[int, int]]) -> list[float]:
-        """Expected time of reading at each size: linear in pixels, measured once on this machine."""
+        """Expected time of choosing and reading at each size: linear in pixels, measured once here."""
         with self._lock:
             if self._latency is None:
                 self._latency = self._measure_latency()
@@ -200,18 +246,36 @@ class ScaleChooser:
         points = []
         for side in (256, 640):
             picture = as_tensor(_page(side))
-            points.append((side * side, min(self._time(picture) for _ in range(_REPEATS))))
+            points.append((side * side, _quickest(partial(self._read, picture))))
         (small, first), (large, last) = points
         slope = max(0.0, (last - first) / (large - small))
-        return max(0.0, first - slope * small), slope
+        choosing = _quickest(lambda: self._look(_page(640)))
+        return max(0.0, first - slope * small) + choosing, slope
 
-    def _time(self, picture: Tensor) -> float:
+    def _read(self, picture: Tensor) -> None:
         import torch
 
-        start = time.perf_counter()
         with self.turn, torch.no_grad():
             self.spotter.predict([picture])
-        return (time.perf_counter() - start) * 1e3
+
+
+def _quickest(work: Callable[[], object]) -> float:
+    """Milliseconds of the best of a few runs."""
+    taken = []
+    for _ in range(_REPEATS):
+        start = time.perf_counter()
+        work()
+        taken.append((time.perf_counter() - start) * 1e3)
+    return min(taken)
+
+
+def _loss_told(scores: Mapping[float, float], scale: float) -> str | None:
+    """What the price or the limits cost in words, where it is a word and more."""
+    best = min(scores, key=lambda other: (scores[other], other))
+    lost = scores[scale] - scores[best]
+    if lost < _WORTH_TELLING:
+        return None
+    return f"read small: scale {best:g} would read about {lost:.0f} more word{'' if lost < 1.5 else 's'}"
 
 
 def _page(side: int) -> NDArray[np.uint8]:
