@@ -6,6 +6,8 @@ are wanted.
 
 from __future__ import annotations
 
+import glob
+import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -50,6 +52,28 @@ class Draws(Sequence[Sample]):
     def __getitem__(self, number: int) -> Sample:  # type: ignore[override]
         source, index = self.drawn[number]
         return self.sources[source].whole(index, _PAGE)
+
+
+def contents(configs: Sequence[SourceConfig]) -> str:
+    """A name for what the folders of the sources hold: pictures by name and size, annotations by content."""
+    found = hashlib.sha256()
+    for config in configs:
+        for path in _files(getattr(config, "images", None)):
+            found.update(f"{path} {path.stat().st_size}\n".encode())
+        for path in _files(getattr(config, "gt", None)):
+            found.update(f"{path} {hashlib.sha256(path.read_bytes()).hexdigest()}\n".encode())
+    return found.hexdigest()
+
+
+def _files(place: str | None) -> list[Path]:
+    """All files of a folder (its folders too) or of a pattern, or the one file; none where there is none."""
+    if place is None:
+        return []
+    path = Path(place).expanduser()
+    if path.is_dir():
+        return sorted(file for file in path.rglob("*") if file.is_file())
+    found = [path] if path.is_file() else map(Path, glob.glob(str(path), recursive=True))
+    return sorted(file for file in found if file.is_file())
 
 
 class BarePhotos:

@@ -24,6 +24,7 @@ from dld_core.digest import digest_of
 from dld_core.errors import DataError, ImageError
 from dld_core.evaluation.words import ImageWords
 from dld_core.interfaces import Spotter
+from dld_core.resolution.draws import contents
 from dld_core.resolution.measure import Measurement, Measurer
 from dld_core.resolution.thumbnail import thumbnail, thumbnail_size
 from dld_core.types import Sample
@@ -80,6 +81,7 @@ def fingerprint(spotter: Spotter, config: SelectorTrainingConfig) -> str:
         ],
         "weights": digest_of(spotter.state_dict()) if isinstance(spotter, nn.Module) else None,
         "data": [source.model_dump(mode="json") for source in measured.data],
+        "contents": contents(measured.data),  # numbers mean other images where some were added or taken away
         "how": [config.scales, config.seed, measured.runs, measured.labels],
     }
     return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:12]
