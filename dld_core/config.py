@@ -30,6 +30,8 @@ class PartConfig(BaseModel):
         """
         if isinstance(values, cls):
             return values
+        if not isinstance(values, Mapping | None):
+            raise ConfigError(f"{where or cls.__name__}: must be a mapping of options, not {values!r}")
         try:
             return cls.model_validate(dict(values or {}))
         except ValidationError as error:

@@ -19,7 +19,7 @@ from safetensors.torch import save_file
 from test_resolution import SCALES, BarSpotter, page, small
 from torch import Tensor
 
-from dld_core.errors import ConfigError, DataError
+from dld_core.errors import ConfigError, DataError, DLDError
 from dld_core.registry import backends
 from dld_core.resolution import DenseSelector, Policy, load_selector, save_selector
 from dld_core.study import StudyConfig, SystemConfig, study
@@ -355,3 +355,25 @@ def test_the_documented_settings_are_the_real_ones() -> None:
     table = text.split("| key of a system", 1)[1].split("\n\n", 1)[0]
     keys = {key for line in table.splitlines()[2:] for key in re.findall(r"`(\w+)`", line.split("|")[1])}
     assert keys == set(SystemConfig.model_fields)
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"gammas": [-1]}, "below 0"),
+        ({"scales": [], "oracle": True, "selector": None, "gammas": []}, "'oracle' chooses"),
+    ],
+)
+def test_settings_are_checked_before_anything_is_read(
+    sets: dict[str, Any], tmp_path: Path, changes: dict[str, Any], says: str
+) -> None:
+    with pytest.raises(ConfigError, match=says):
+        config(sets, tmp_path, **changes)
+
+
+def test_all_sets_are_opened_before_anything_is_read(sets: dict[str, Any], tmp_path: Path) -> None:
+    lacking = {**sets, "more": {**sets["bars"], "lexicons": {"weak": str(tmp_path / "absent.txt")}}}
+    CountingBars.count = 0
+    with pytest.raises(DLDError, match=r"absent\.txt"):
+        study(config(lacking, tmp_path), tmp_path / "out")
+    assert CountingBars.count == 0

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor
 
 from dld_core.config import PartConfig
@@ -19,6 +19,9 @@ from dld_core.resolution.losses import Mode, decision_loss, temperature_at
 from dld_core.resolution.network import DenseSelector, SelectorMaps
 
 Tell = Callable[[int, dict[str, float]], None]
+
+
+DEFAULT_WEIGHTS = {"density": 20.0, "height": 0.5, "lost": 1.0, "words": 1.0, "decision": 1.0}
 
 
 class FitConfig(PartConfig):
@@ -46,8 +49,16 @@ class FitConfig(PartConfig):
     weights: dict[str, float] = Field(default_factory=dict)
     seed: int = Field(default=0, ge=0)
 
-
-DEFAULT_WEIGHTS = {"density": 20.0, "height": 0.5, "lost": 1.0, "words": 1.0, "decision": 1.0}
+    @model_validator(mode="after")
+    def _usable(self) -> Self:
+        if not 0 < self.gamma[0] <= self.gamma[1]:
+            raise ValueError("'gamma' must be a smallest and a largest price, both above 0")
+        unknown = sorted(self.weights.keys() - DEFAULT_WEIGHTS.keys())
+        if unknown:
+            raise ValueError(f"'weights' has no loss {unknown[0]!r}; there are {', '.join(DEFAULT_WEIGHTS)}")
+        if any(weight < 0 for weight in self.weights.values()):
+            raise ValueError("'weights' must not be below 0")
+        return self
 
 
 def fit(

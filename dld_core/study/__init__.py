@@ -44,18 +44,21 @@ def study(
         import torch
 
         torch.set_num_threads(config.threads)
-    systems = [System(name, settings, config.device) for name, settings in config.systems.items()]
-    found: list[dict[str, Any]] = []
-    for name, settings in config.sets.items():
+    protocol = Protocol.parse({"iou": config.iou}, "study")
+    sets = {}
+    for name, settings in config.sets.items():  # before anything is read, so that a wrong path shows now
         truth = read_ground_truth(Path(settings.gt), "auto", settings.format)
         files, _ = annotated_images(Path(settings.images), truth)
-        files = dict(list(files.items())[: settings.limit])
+        lexicons = {key: Lexicons.read(Path(path)) for key, path in settings.lexicons.items()}
+        scorer = table.SetScorer(truth, lexicons, protocol)
+        sets[name] = dict(list(files.items())[: settings.limit]), scorer
+    systems = [System(name, settings, config.device) for name, settings in config.systems.items()]
+    found: list[dict[str, Any]] = []
+    for name, (files, scorer) in sets.items():
         say(f"{name}: {len(files)} images, {sum(len(s.readers) for s in systems)} readings each")
         record = out / "readings" / f"{name}.jsonl"
         about = settings_of(config, name, systems)
         records = read_set(files, systems, record, about, track)
-        lexicons = {key: Lexicons.read(Path(path)) for key, path in settings.lexicons.items()}
-        scorer = table.SetScorer(truth, lexicons, Protocol.parse({"iou": config.iou}, "study"))
         rows = table.rows(name, records, scorer, config)
         if config.memory:
             say(f"{name}: peak memory of {len(systems)} systems")

@@ -22,7 +22,7 @@ from pydantic import Field, field_validator
 from dld_core.config import PartConfig, read_yaml
 from dld_core.errors import ConfigError
 from dld_core.parts import SELECTOR_FILE
-from dld_core.study.config import DEFAULT_GAMMAS, SetConfig, StudyConfig, SystemConfig
+from dld_core.study.config import DEFAULT_GAMMAS, SetConfig, StudyConfig, SystemConfig, checked_prices
 
 Say = Callable[[str], None]
 Track = Callable[[Iterable[Any]], Iterable[Any]]
@@ -51,6 +51,11 @@ class AblationConfig(PartConfig):
     gammas: tuple[float, ...] = DEFAULT_GAMMAS
     threads: int | None = Field(default=None, ge=1)
     device: str = "auto"
+
+    @field_validator("gammas")
+    @classmethod
+    def _prices(cls, gammas: tuple[float, ...]) -> tuple[float, ...]:
+        return checked_prices(gammas)
 
     @field_validator("variants")
     @classmethod

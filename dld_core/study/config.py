@@ -12,6 +12,13 @@ DEFAULT_SCALES = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 1.0)
 DEFAULT_GAMMAS = (0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2)
 
 
+def checked_prices(gammas: tuple[float, ...]) -> tuple[float, ...]:
+    """Prices as they are; ValueError for one below 0."""
+    if any(gamma < 0 for gamma in gammas):
+        raise ValueError("prices must not be below 0")
+    return gammas
+
+
 class SetConfig(PartConfig):
     """Annotated images.
 
@@ -65,6 +72,17 @@ class SystemConfig(PartConfig):
         if any(not 0 < s <= 4 for s in scales):
             raise ValueError("scales must each be above 0 and up to 4")
         return tuple(sorted(set(scales)))
+
+    @field_validator("gammas")
+    @classmethod
+    def _prices(cls, gammas: tuple[float, ...]) -> tuple[float, ...]:
+        return checked_prices(gammas)
+
+    @model_validator(mode="after")
+    def _oracle_has_scales(self) -> SystemConfig:
+        if self.oracle and not self.scales:
+            raise ValueError("'oracle' chooses among 'scales', and there are none")
+        return self
 
 
 class StudyConfig(PartConfig):
