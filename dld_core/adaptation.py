@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+import copy
 import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dld_core.errors import ConfigError
+from dld_core.parts import BUNDLED, saved_teacher
 from dld_core.registry import backends
 
 if TYPE_CHECKING:
+    from dld_core.interfaces import TrainableSpotter
     from dld_core.wrapper import DLDWrapper
 
-Data = str | os.PathLike[str] | Mapping[str, Any] | Sequence[Mapping[str, Any]]
+Path_ = str | os.PathLike[str]
+Data = Path_ | Mapping[str, Any] | Sequence[Path_] | Sequence[Mapping[str, Any]]
 
-_STUDENTS_SHARE = 0.6  # of the minutes; the rest is for reading at every scale and for the selector
+_LABELS_SHARE = 0.2  # of the minutes, where the teacher reads what nobody has annotated
+_STUDENTS_SHARE = 0.6  # labels included; the rest is for reading at every scale and for the selector
 _READINGS_SHARE = 0.7  # of what is left for the selector; the rest is for fitting it
 _READ_AT_MOST = 300
+_GENTLY = {"lr": 3e-4, "warmup_steps": 30, "ema": 0.995, "skip_bad_steps": 5}
 _FIT_STEPS = 1500
 
 
@@ -33,8 +39,8 @@ def adapt(
     """Teach a student and make a selector from `data`; see `DLDWrapper.distill`. Returns the run's folder."""
     from dld_core.interfaces import TrainableSpotter
 
-    trainable = isinstance(wrapper.teacher, TrainableSpotter)
-    if student and not trainable:
+    teacher = wrapper.teacher if isinstance(wrapper.teacher, TrainableSpotter) else None
+    if student and teacher is None:
         raise ConfigError(
             f"the backend {wrapper.backend} only predicts, so it gets a selector and no student; leave out "
             "student=True"
@@ -46,8 +52,8 @@ def adapt(
         )
     folder = Path(out)
     sources = _sources(data)
-    if trainable and student is not False:
-        _teach(wrapper, sources, folder, minutes, settings or {}, say)
+    if teacher is not None and student is not False:
+        _teach(wrapper, teacher, sources, folder, minutes, settings or {}, say)
     else:
         _select(wrapper, sources, folder, minutes, settings or {}, say)
     return folder
@@ -55,6 +61,7 @@ def adapt(
 
 def _teach(
     wrapper: DLDWrapper,
+    teacher: TrainableSpotter,
     sources: list[dict[str, Any]],
     folder: Path,
     minutes: float,
@@ -65,18 +72,39 @@ def _teach(
     from dld_core.distillation.selecting import distill_with_selector
     from dld_core.training.checkpoint import saved
 
+    unlabelled = any(source.get("kind") == "images" for source in sources)
+    learning = _STUDENTS_SHARE - (_LABELS_SHARE if unlabelled else 0)
+    suited = teacher.own_photos
     values = {
+        **_GENTLY,
+        **suited,
         "backend": wrapper.backend,
-        "options": wrapper.options,
-        "teacher": {"weights": "bundled" if wrapper.given_weights is None else str(wrapper.given_weights)},
+        "options": {**suited.get("options", {}), **wrapper.options},
+        **_origins(wrapper),
         "data": sources,
         "schedule": "time",
         "steps": 1_000_000,
-        "max_minutes": minutes * _STUDENTS_SHARE,
+        "label_minutes": minutes * _LABELS_SHARE,
+        "max_minutes": minutes * learning,
+        "accelerator": wrapper.device,
         "selector": _selector(sources, minutes * (1 - _STUDENTS_SHARE) * _READINGS_SHARE),
     }
     config = DistillConfig.parse({**values, **settings}, where="distill")
-    distill_with_selector(config, folder, resume=bool(saved(folder)), say=say)
+    # Without weights the wrapper's spotter is the only one of its kind.
+    own = copy.deepcopy(teacher) if wrapper.given_weights is None else None
+    result = distill_with_selector(config, folder, resume=bool(saved(folder)), say=say, teacher=own)
+    if result.reason == "interrupted":  # the run is safe, and goes on when it is asked for again
+        raise KeyboardInterrupt
+
+
+def _origins(wrapper: DLDWrapper) -> dict[str, Any]:
+    """Who teaches, and where the student starts: at the one in use."""
+    given = str(wrapper.given_weights or BUNDLED)
+    if wrapper.spotter is wrapper.teacher:
+        return {"teacher": {"weights": given}}
+    if given == BUNDLED:
+        return {"teacher": {"weights": given}, "start": "student"}
+    return {"teacher": {"weights": str(saved_teacher(given))}, "init": {"path": given}}
 
 
 def _select(
@@ -99,23 +127,29 @@ def _select(
 
 
 def _sources(data: Data) -> list[dict[str, Any]]:
-    """As the key `data` of a config has them; a folder means photos without labels."""
+    """As the key `data` of a config has them; folders and files mean photos without labels."""
     if isinstance(data, str | os.PathLike):
-        return [{"kind": "images", "images": os.fspath(data)}]
-    listed = [data] if isinstance(data, Mapping) else list(data)
+        data = [data]
+    listed: list[Any] = list(data) if isinstance(data, Sequence) else [data]
+    if listed and all(isinstance(item, str | os.PathLike) for item in listed):
+        return [{"kind": "images", "images": os.fspath(item)} for item in listed]
     if not listed or not all(isinstance(item, Mapping) for item in listed):
-        raise ConfigError("give a folder of photos, or sources as in a config: {'kind': 'icdar', 'gt': ...}")
+        raise ConfigError(
+            "give a folder of photos, a list of their paths, or sources as in a config: {'kind': 'icdar', "
+            f"'gt': ...}}, not {data!r:.80}"
+        )
     return [dict(item) for item in listed]
 
 
 def _selector(sources: list[dict[str, Any]], minutes: float) -> dict[str, Any]:
     """What the selector reads: the same photos, those with labels where there are some, up to a bound."""
-    labelled = [source for source in sources if source.get("kind") != "images"]
+    annotated = [source for source in sources if source.get("gt") is not None]
+    photos = [source for source in sources if source.get("kind") == "images"]
     return {
         "measured": {
-            "data": labelled or sources,
+            "data": annotated or photos or sources,
             "images": _READ_AT_MOST,
-            "labels": "given" if labelled else "none",
+            "labels": "none" if photos and not annotated else "given",
             "max_minutes": minutes,
         },
         "init": "bundled",

@@ -7,7 +7,7 @@ backend that keeps the contracts (numbered in docs/contract.md) gets both withou
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -154,9 +154,15 @@ class SequenceDecoder(nn.Module, ABC):
 
 
 class TrainableSpotter(Spotter, nn.Module):
-    """A spotter that can be taught: teacher and student of distillation."""
+    """A spotter that can be taught: teacher and student of distillation.
+
+    Attributes:
+        own_photos: keys of a `dld distill` config that suit fitting it to a user's photos
+            (`DLDWrapper.distill`), where the usual ones do not.
+    """
 
     decoder: SequenceDecoder
+    own_photos: ClassVar[Mapping[str, Any]] = {}
 
     @abstractmethod
     def forward_train(self, batch: Batch) -> TrainOutput:

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dld_core.errors import WeightsError
+from dld_core.errors import ConfigError, WeightsError
 from dld_core.registry import backends
 
 if TYPE_CHECKING:
     from dld_core.interfaces import Companion, ResolutionSelector, Spotter
 
 BUNDLED = "bundled"
-SELECTOR_FILE = "selector.safetensors"
+MODEL = "model.safetensors"
+TEACHER_FILE, SELECTOR_FILE = "teacher.safetensors", "selector.safetensors"
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,12 +69,24 @@ class Readers:
 
 
 def make_readers(source: Source) -> Readers:
-    """The student and teacher of a backend's weights."""
+    """The student and teacher of a backend's weights: bundled ones, or as a wrapper saved them."""
     spotter = source.create()
+    teacher = saved_teacher(source.weights)
+    if teacher is not None:
+        return Readers(spotter, replace(source, weights=teacher))
     student = spotter.companion("student") if source.weights == BUNDLED else None
     if student is None:
         return Readers(spotter)
     return Readers(source.create(student), source)
+
+
+def saved_teacher(weights: str | Path | None) -> Path | None:
+    """The teacher beside a model that `DLDWrapper.save` wrote."""
+    if weights in (None, BUNDLED):
+        return None
+    given = Path(str(weights))
+    beside = (given if given.is_dir() else given.parent) / TEACHER_FILE
+    return beside if beside.is_file() and (given.is_dir() or given.name == MODEL) else None
 
 
 def find_selector(
@@ -92,7 +105,7 @@ def find_selector(
     if given is None:
         return None
     if not isinstance(given, str | Path):
-        return given
+        return _checked(given)
     ours = str(given) == BUNDLED
     path = _bundled_selector(spotter, weights) if ours else Path(given)
     if path is None:
@@ -110,6 +123,17 @@ def find_selector(
             "selector"
         )
     return selector.to(device)
+
+
+def _checked(selector: ResolutionSelector) -> ResolutionSelector:
+    from dld_core.interfaces import ResolutionSelector
+
+    if not isinstance(selector, ResolutionSelector):
+        raise ConfigError(
+            "selector must be 'bundled', a file of `dld distill`, a ResolutionSelector or None, not "
+            f"{selector!r}"
+        )
+    return selector
 
 
 def companion_file(folder: Path, name: str, part: Companion) -> Path | None:

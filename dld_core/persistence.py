@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 from dld_core.config import PartConfig
 from dld_core.errors import ConfigError, WeightsError
-from dld_core.parts import SELECTOR_FILE
+from dld_core.parts import MODEL, SELECTOR_FILE, TEACHER_FILE
 from dld_core.request import DIALS
 
 if TYPE_CHECKING:
     from dld_core.interfaces import ResolutionSelector, Spotter
 
-CONFIG, MODEL = "config.json", "model.safetensors"
+CONFIG = "config.json"
 _FORMAT = 1
 
 
@@ -38,13 +38,15 @@ def save(
     options: dict[str, Any],
     weights: str | Path | None,
     selector: ResolutionSelector | None = None,
+    teacher: Spotter | None = None,
 ) -> Path:
-    """Write config.json, for a spotter with a state model.safetensors, and the selector if there is one.
+    """Write config.json, for a spotter with a state model.safetensors, and teacher and selector if there are.
 
     Args:
         config: the wrapper's own settings; "backend" must be a registered name.
         options: what the spotter was made with, used where it has no `config` of its own.
         weights: what an engine without a state was loaded from.
+        teacher: what reads at full scale, if that is another spotter.
 
     Raises:
         ConfigError: the spotter was not given by name.
@@ -62,6 +64,8 @@ def save(
     try:
         folder.mkdir(parents=True, exist_ok=True)
         has_state = _write_state(spotter, folder / MODEL)
+        if teacher is None or not _write_state(teacher, folder / TEACHER_FILE):
+            (folder / TEACHER_FILE).unlink(missing_ok=True)  # of a wrapper that was saved here before
         config = {**config, "selector": _write_selector(selector, folder)}
         source = MODEL if has_state else weights if weights is None else str(weights)
         text = json.dumps({"format": _FORMAT, **config, "options": values, "weights": source}, indent=2)

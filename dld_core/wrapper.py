@@ -26,7 +26,7 @@ from dld_core.imaging import (
     scale_to,
 )
 from dld_core.interfaces import ResolutionSelector, Spotter
-from dld_core.parts import BUNDLED, Readers, Source, find_selector, make_readers
+from dld_core.parts import BUNDLED, MODEL, Readers, Source, find_selector, make_readers
 from dld_core.preparation import Prepared, batches, failed_page, to_page
 from dld_core.request import MAX_SCALE, Request, Scale, checked_scale, is_unsure
 from dld_core.types import Page, Word
@@ -205,6 +205,7 @@ class DLDWrapper:
             yield from self._read_window(window, request)
 
     def _asked(self, scale: Scale | None, dials: dict[str, Any]) -> Request:
+        self._open()
         return self._checked(self._request.changed(scale, dials))
 
     def _checked(self, request: Request) -> Request:
@@ -296,16 +297,24 @@ class DLDWrapper:
         page = to_page(image, words, spot_ms, self.backend, self.device, self.weights)
         page.gflops = self._gflops(image, len(words))
         page.gflops_full = self._gflops_full(image, len(words))
-        if request.escalate and image.chosen is not None and is_unsure(words):
-            page = self._escalated(image, page)
+        if image.chosen is not None:
+            if image.chosen.note is not None:
+                page.notes.append(image.chosen.note)
+            if request.escalate and is_unsure(words, image.chosen.words):
+                page = self._escalated(image, page, request)
+            _tell_excess(page, request)
         hooks.page_spotted(page)
         return page
 
-    def _escalated(self, image: Prepared, unsure: Page) -> Page:
-        """The page read again at the largest scale; both readings count."""
+    def _escalated(self, image: Prepared, unsure: Page, request: Request) -> Page:
+        """The page read again at the largest scale that the limits leave room for; both readings count."""
         assert self._chooser is not None
         assert image.loaded is not None
-        largest = self._chooser.larger(image.scale, image.loaded.height, image.loaded.width)
+        native = image.loaded.height, image.loaded.width
+        spent = unsure.gflops or 0.0, unsure.timings_ms["total"]
+        largest = self._chooser.larger(image.scale, *native, request.policy, len(unsure.words), spent)
+        if largest <= image.scale < self._chooser.larger(image.scale, *native):
+            unsure.notes.append("unsure, but the limit leaves no room for a larger reading")
         again = self._resized(image.loaded, largest, {})
         if again.size <= image.size:
             return unsure
@@ -346,26 +355,30 @@ class DLDWrapper:
         """Fit student and selector to one's own photos; an engine that only predicts gets a selector alone.
 
         Args:
-            data: a folder of photos (the teacher's own reading at full scale stands in for labels), or
-                sources as in the configs of `dld distill`: {"kind": "icdar", "images": ..., "gt": ...}.
+            data: a folder of photos, or a list of paths (the teacher's own reading at full scale stands in
+                for labels), or sources as in the configs of `dld distill`: {"kind": "icdar", "images": ...,
+                "gt": ...}.
             out: folder of the run; one that was stopped goes on.
-            minutes: about how long all of it may take.
+            minutes: about how long all of it may take. Where there are no labels, at most a fifth of it goes
+                to reading photos at full scale; those that were not reached are left out.
             student: False makes a selector for the spotter as it is; None makes a student where one can be.
             say: is told what is going on, as `print` would.
-            settings: further keys of DistillConfig (or, without a student, of SelectorTrainingConfig).
+            settings: further keys of DistillConfig (or, without a student, of SelectorTrainingConfig). The
+                student learns on from the one in use.
 
         Returns:
             A new wrapper with what was learned; this one stays as it is.
 
         Raises:
             ConfigError, DataError, TrainingError: the data or the settings do not do.
+            KeyboardInterrupt: it was interrupted; call it again to go on.
         """
         from dld_core.adaptation import adapt
         from dld_core.parts import SELECTOR_FILE
 
         folder = adapt(self, data, out, minutes, student, settings, say)
         dials = {name: value for name, value in self._request.settings().items() if name != "scale"}
-        has_student = (folder / persistence.MODEL).is_file()
+        has_student = (folder / MODEL).is_file()
         selector = folder / SELECTOR_FILE
         return type(self)(
             self.backend,
@@ -380,7 +393,8 @@ class DLDWrapper:
         )
 
     def save(self, folder: str | Path) -> Path:
-        """Write the wrapper to a folder: config.json, and model.safetensors if the spotter can be trained.
+        """Write the wrapper to a folder: config.json, model.safetensors if the spotter can be trained,
+        teacher.safetensors where another one reads at full scale, and the selector.
 
         Returns the folder. Raises ConfigError where the spotter was not given by name.
         """
@@ -391,8 +405,9 @@ class DLDWrapper:
             "batch_size": self.batch_size,
         }
         selector = None if self._chooser is None else self._chooser.selector
+        teacher = None if self.teacher is self.spotter else self.teacher
         return persistence.save(
-            Path(folder), config, self.spotter, self.options, self.given_weights, selector
+            Path(folder), config, self.spotter, self.options, self.given_weights, selector, teacher
         )
 
     @classmethod
@@ -421,6 +436,15 @@ class DLDWrapper:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def _tell_excess(page: Page, request: Request) -> None:
+    """A forecast may err: an image can hold more words than it seemed to."""
+    budget = request.dials.get("budget")
+    if budget is not None and page.gflops is not None and page.gflops > budget:
+        page.notes.append(
+            f"took {page.gflops:.3g} GFLOPs, more than the budget of {budget:g}, with {len(page.words)} words"
+        )
 
 
 def _ms_since(start: float) -> float:

@@ -35,6 +35,7 @@ from dld_core.distillation import (
 )
 from dld_core.distillation.engine import build_teacher
 from dld_core.distillation.norms import Switchable
+from dld_core.distillation.spelling import respelled, spell_alike
 from dld_core.errors import ConfigError, TrainingError, WeightsError
 from dld_core.hooks import hooks
 from dld_core.hookspecs import hookimpl
@@ -43,7 +44,7 @@ from dld_core.registry import backends
 from dld_core.testing import samples
 from dld_core.training import TrainResult
 from dld_core.training.checkpoint import saved
-from dld_core.types import RecognitionTrace, TrainOutput, Word
+from dld_core.types import Hypotheses, RecognitionTrace, TrainOutput, Word
 
 
 class Reads(TinySpotter):
@@ -516,3 +517,109 @@ def test_the_command_runs_resumes_and_prints_the_weights(
     finally:
         del Reads.create
         backends.unregister("tiny")
+
+
+# -- other teachers, other beginnings, less time ------------------------------------------------------------
+
+
+def test_a_teacher_that_spells_otherwise_is_understood() -> None:
+    """The tokens of an attention decoder mean other letters to CTC: texts are what is passed on."""
+    torch.manual_seed(0)
+    attention, ctc = maskrcnn().eval().decoder, segmentation().eval().decoder
+    assert spell_alike(attention, attention)
+    assert not spell_alike(attention, ctc)
+    words = ["cat", "Hello", "A1", "x"]
+    tokens = attention.encode(words).reshape(2, 2, -1)
+    said = Hypotheses(
+        tokens, (tokens != attention.pad_id).sum(-1), torch.tensor([[-1.0, -2.0], [-1.0, -torch.inf]])
+    )
+    told = respelled(said, attention, ctc)
+    assert ctc.decode(told.tokens.reshape(4, -1)) == words
+    assert told.lengths.tolist() == [[3, 5], [2, 1]]
+    assert told.log_probs is said.log_probs
+    nobody = Hypotheses(tokens[:0], said.lengths[:0], said.log_probs[:0])
+    assert respelled(nobody, attention, ctc).tokens.shape[0] == 0
+
+
+def test_a_student_learns_from_another_backends_readings(runs: Runs, monkeypatch: pytest.MonkeyPatch) -> None:
+    teacher, student = maskrcnn(), segmentation()
+    spoken: list[str] = []
+    heard: list[str] = []
+    search, score = teacher.decoder.beam_search, student.decoder.log_prob
+
+    def say(context: Tensor, k: int = 3) -> Hypotheses:
+        said = search(context, k)
+        spoken.extend(teacher.decoder.decode(said.tokens.flatten(0, 1)))
+        return said
+
+    def hear(context: Tensor, tokens: Tensor) -> Tensor:
+        heard.extend(student.decoder.decode(tokens.flatten(0, 1)))
+        return score(context, tokens)
+
+    monkeypatch.setattr(teacher.decoder, "beam_search", say)
+    monkeypatch.setattr(student.decoder, "log_prob", hear)
+    runs.distill(
+        *("run",),
+        backend="segmentation",
+        options={"preset": "tiny"},
+        data=[{"kind": "synth", "page": {"page_size": [96, 128]}}],
+        reference=96,
+        sizes=[96],
+        steps=1,
+        start="random",
+        scales=[1.0],
+        distiller_options={"roi_features": 0, "context": 0, "k": 2},
+        student=student,
+        teacher=teacher,
+    )
+    assert float(runs.rows("run")[-1]["kd_sequence"]) >= 0
+    assert any(spoken)
+    assert heard == [text[: student.decoder.max_length] for text in spoken]
+
+
+def test_reading_without_labels_ends_when_its_time_is_up(
+    runs: Runs, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    unlabelled = [{"kind": "images", "images": str(runs.photos / "images")}]
+    how = {"data": unlabelled, "label_minutes": 1e-9}
+    config = runs.config(**how)
+    given = {"student": fresh(1), "teacher": fresh(0)}
+    distill(config, tmp_path / "run", **given)
+    there = list((tmp_path / "run" / "labels").glob("*/*.json"))
+    assert len(there) == 1
+    assert "are left out" in capsys.readouterr().err
+    again = runs.config(**how, steps=5)
+    given = {"student": fresh(1), "teacher": fresh(0)}
+    assert distill(again, tmp_path / "run", resume=True, quiet=True, **given).step == 5
+    assert list((tmp_path / "run" / "labels").glob("*/*.json")) == there, "what it learns from stays as it is"
+
+
+def test_a_student_goes_on_from_the_one_that_ships(
+    runs: Runs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    backends.register("tiny", Loads)
+    try:
+        runs.distill("taught", start="random")
+        student = tmp_path / "taught" / "model.safetensors"
+        monkeypatch.setattr(Loads, "companion", lambda self, part: student if part == "student" else None)
+        runs.distill("run", start="student", teacher=Loads(), steps=1, lr=1e-12, ema=0.0)
+        shipped = load_file(student)
+        own = load_file(tmp_path / "run" / "model.safetensors")
+        for name in ("trunk.0.weight", "decoder.head.weight"):
+            torch.testing.assert_close(own[name], shipped[name], rtol=0, atol=1e-6)
+        monkeypatch.setattr(Loads, "companion", lambda self, part: None)
+        with pytest.raises(WeightsError, match="no student ships"):
+            runs.distill("none", start="student", teacher=Loads(), steps=1)
+    finally:
+        backends.unregister("tiny")
+
+
+class Loads(Reads):
+    """A tiny spotter with weights from a file."""
+
+    @classmethod
+    def create(cls, weights: Any = "bundled", device: str = "cpu", **options: Any) -> Spotter:
+        spotter = cls()
+        if weights not in (None, "bundled"):
+            spotter.load_state_dict(load_file(weights))
+        return spotter

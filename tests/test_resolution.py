@@ -24,7 +24,7 @@ from torch import Tensor
 from dld_core import DLDWrapper
 from dld_core.data.sources import parse_source
 from dld_core.data.synth import PageRenderer, SynthConfig
-from dld_core.errors import ConfigError, DataError, WeightsError
+from dld_core.errors import ConfigError, DataError, DLDError, WeightsError
 from dld_core.evaluation.outcomes import outcomes
 from dld_core.evaluation.words import ImageWords
 from dld_core.hooks import hooks
@@ -885,3 +885,110 @@ def test_a_selector_has_a_price_of_its_own_where_none_is_asked_for(tmp_path: Pat
     scores = dear(image, Policy(gamma=0.0)).scores
     assert dear(image, Policy(gamma=0.0)).scale == min(scores, key=lambda scale: scores[scale])
     assert ScaleChooser(DenseSelector(small()), BarSpotter()).gamma == 0.2
+
+
+# -- limits, and what a reader should know ------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("_bars")
+def test_what_a_price_costs_in_words_is_told() -> None:
+    image = page([40]).image
+    dld = DLDWrapper("bars", selector=FixedScores())
+    small_one = dld.spot(image, gamma=100.0)
+    assert small_one.notes == ["read small: scale 1 would read about 4 more words"]
+    assert dld.spot(image, gamma=0.0).notes == []
+
+
+@pytest.mark.usefixtures("_bars")
+def test_a_limit_that_no_scale_keeps_is_told() -> None:
+    dld = DLDWrapper("bars", selector=FixedScores())
+    page_ = dld.spot(page([40]).image, budget=1e-6)
+    assert page_.scale == 0.25
+    assert "no scale keeps within the limit" in page_.notes[0]
+    assert "more than the budget" in page_.notes[1]
+
+
+@pytest.mark.usefixtures("_bars")
+def test_a_second_look_keeps_within_the_budget_too() -> None:
+    image = page([40]).image
+    dld = DLDWrapper("bars", selector=FixedScores(), gamma=100.0, escalate=True)
+    free = dld.spot(image)
+    assert (free.scale, free.escalated_from) == (1.0, 0.25)
+    assert free.gflops is not None
+    tight = dld.spot(image, budget=free.gflops * 0.9)
+    assert tight.gflops is not None
+    assert tight.gflops <= free.gflops * 0.9
+    assert tight.escalated_from == 0.25
+    assert tight.scale == 0.5
+    tighter = dld.spot(image, budget=tight.gflops * 0.6)
+    assert (tighter.scale, tighter.escalated_from) == (0.25, None)
+    assert any("leaves no room" in note for note in tighter.notes)
+
+
+class Crowd(DenseSelector):
+    """Sees a crowd of words everywhere, and thinks that all scales do."""
+
+    def expect(self, thumbnails: Tensor, native_sizes: Tensor) -> tuple[Tensor, Tensor]:
+        del native_sizes
+        return torch.zeros(len(thumbnails), len(self.scales)), torch.full((len(thumbnails),), 1000.0)
+
+
+@pytest.mark.usefixtures("_bars")
+def test_a_budget_counts_the_words_that_are_expected() -> None:
+    """Reading 1,000 words takes 1 GFLOP here, whatever the scale; ten take next to nothing."""
+    image = page([40]).image
+    few, many = (DLDWrapper("bars", selector=kind(small())) for kind in (DenseSelector, Crowd))
+    largest = few.spotter.flops(120, 160, 10) / 1e9 + 0.2  # the selector's own comes on top
+    assert many.spot(image, gamma=0.0, budget=largest).scale == min(SCALES)
+    assert many.spot(image, gamma=0.0, budget=largest + 5).scale == min(SCALES)  # all alike: the cheapest
+    assert "no scale keeps" in many.spot(image, budget=0.5).notes[0]
+    assert not any("no scale keeps" in note for note in few.spot(image, budget=largest).notes)
+
+
+@pytest.mark.usefixtures("_bars")
+def test_a_page_where_words_were_expected_and_none_was_found_is_read_again() -> None:
+    blank = np.full((240, 320, 3), 120, np.uint8)
+    dld = DLDWrapper("bars", selector=Crowd(small()), escalate=True)
+    assert dld.spot(blank).escalated_from == min(SCALES)
+    calm = DLDWrapper("bars", selector=FixedScores(), gamma=100.0, escalate=True)
+    assert calm.spot(blank).escalated_from is None, "a selector that does not say how many expects none"
+
+
+@pytest.mark.usefixtures("_bars")
+def test_a_closed_wrapper_says_so_under_auto_too() -> None:
+    dld = DLDWrapper("bars", selector=FixedScores())
+    dld.close()
+    with pytest.raises(DLDError, match="closed"):
+        dld.spot(page([40]).image)
+
+
+def test_something_else_is_no_selector() -> None:
+    with pytest.raises(ConfigError, match="ResolutionSelector or None, not 5"):
+        DLDWrapper(BarSpotter(), selector=5)  # type: ignore[arg-type]
+
+
+def test_changed_photos_or_labels_are_measured_anew(tmp_path: Path) -> None:
+    config = bars_on_disk(tmp_path / "pages")
+    before = fingerprint(BarSpotter(), config)
+    assert fingerprint(BarSpotter(), config) == before
+    labels = next(path for path in sorted((tmp_path / "pages").rglob("*.txt")))
+    labels.write_text(labels.read_text() + "\n", encoding="utf-8")
+    corrected = fingerprint(BarSpotter(), config)
+    assert corrected != before
+    picture = next(path for path in sorted((tmp_path / "pages").rglob("*.png")))
+    picture.with_name("one_more.png").write_bytes(picture.read_bytes())
+    assert fingerprint(BarSpotter(), config) not in (before, corrected)
+
+
+@pytest.mark.parametrize(
+    ("values", "says"),
+    [
+        ({"fit": {"gamma": [0, 5]}}, "'gamma' must be"),
+        ({"fit": {"gamma": [5, 0.1]}}, "'gamma' must be"),
+        ({"fit": {"weights": {"dicision": 1}}}, "no loss 'dicision'"),
+        ({"fit": {"weights": {"words": -1}}}, "not be below 0"),
+    ],
+)
+def test_settings_of_a_fit_are_checked_before_anything_is_read(values: dict[str, Any], says: str) -> None:
+    with pytest.raises(ConfigError, match=says):
+        SelectorTrainingConfig.parse(values)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -21,6 +23,8 @@ from dld_core import DLDWrapper
 from dld_core.config import read_yaml
 from dld_core.distillation import DistillConfig, switch_norms
 from dld_core.errors import ConfigError
+from dld_core.hooks import hooks
+from dld_core.hookspecs import hookimpl
 from dld_core.registry import backends
 from dld_core.resolution import DenseSelector, load_selector
 from dld_core.resolution.joint import JointConfig, JointSelection
@@ -243,3 +247,122 @@ def test_every_recipe_is_valid(path: Path) -> None:
     for run in runs:
         kind = SelectorRunConfig if "data" not in run else DistillConfig if "teacher" in run else TrainConfig
         assert kind.parse(run).backend in backends.names()
+
+
+# -- from Python --------------------------------------------------------------------------------------------
+
+
+QUICK = {"steps": 2, "schedule": "steps", "sizes": [96], "batch_size": 2, "workers": 0, "scales": [0.5, 1.0]}
+
+
+def tiny_wrapper(folder: Path) -> DLDWrapper:
+    torch.manual_seed(0)
+    options = {"preset": "tiny", "reference_short_side": 96}
+    teacher = SegmentationSpotter(SegmentationConfig.parse(options))
+    save_file(teacher.state_dict(), folder / "teacher.safetensors")
+    return DLDWrapper("segmentation", folder / "teacher.safetensors", "cpu", **options)
+
+
+def test_what_a_wrapper_asks_of_its_distillation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The device, the time and the student in use, of photos given as a list."""
+    asked: list[DistillConfig] = []
+
+    def pretend(config: DistillConfig, out: Path, **rest: Any) -> SimpleNamespace:
+        asked.append(config)
+        return SimpleNamespace(reason="done")
+
+    monkeypatch.setattr("dld_core.distillation.selecting.distill_with_selector", pretend)
+    paths = sorted(photos(tmp_path / "photos", count=3).iterdir())
+    dld = DLDWrapper("segmentation", device="cpu")
+    dld.distill(paths, tmp_path / "run", minutes=10)
+    config = asked[0]
+    assert [source.images for source in config.data] == [str(path) for path in paths]  # type: ignore[attr-defined]
+    assert (config.start, config.teacher.weights, config.accelerator) == ("student", "bundled", "cpu")
+    assert config.label_minutes == pytest.approx(2)
+    assert config.max_minutes == pytest.approx(4)
+    assert config.options["region_jitter"] == 0.04
+    assert config.selector is not None
+    assert config.selector.measured.labels == "none"
+
+    dld.save(tmp_path / "saved")
+    DLDWrapper.load(tmp_path / "saved").distill({"kind": "synth"}, tmp_path / "again", minutes=10)
+    config = asked[1]
+    assert config.teacher.weights == str(tmp_path / "saved" / "teacher.safetensors")
+    assert config.init is not None
+    assert config.init.path == str(tmp_path / "saved" / "model.safetensors")
+    assert config.max_minutes == pytest.approx(6)
+    assert config.selector is not None
+    assert config.selector.measured.labels == "given"
+
+    tiny_wrapper(tmp_path).distill(paths, tmp_path / "third")
+    assert asked[2].start == "teacher"
+
+
+def test_labels_are_used_where_some_photos_have_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[DistillConfig] = []
+    monkeypatch.setattr(
+        "dld_core.distillation.selecting.distill_with_selector",
+        lambda config, out, **rest: (asked.append(config), SimpleNamespace(reason="done"))[1],
+    )
+    labelled = {"kind": "icdar", "images": "a", "gt": "b"}
+    bare, clutter = {"kind": "images", "images": "c"}, {"kind": "auto", "images": "d", "gt": None}
+    dld = tiny_wrapper(tmp_path)
+    for data, kinds, labels in (
+        ([labelled, bare, {"kind": "synth"}], ["icdar"], "given"),
+        ([bare, {"kind": "synth"}, clutter], ["images"], "none"),
+    ):
+        dld.distill(data, tmp_path / "run")
+        assert asked[-1].selector is not None
+        measured = asked[-1].selector.measured
+        assert ([source.kind for source in measured.data], measured.labels) == (kinds, labels)
+
+
+def test_an_interrupted_distillation_says_so_and_goes_on(tmp_path: Path) -> None:
+    folder, dld = photos(tmp_path / "photos", count=5), tiny_wrapper(tmp_path)
+    measured = {"data": [{"kind": "images", "images": str(folder)}], "images": 5, "labels": "none"}
+    settings = {**QUICK, "selector": {**NETWORK, "measured": measured, "fit": {"steps": 2}}}
+
+    class Stop:
+        @hookimpl
+        def dld_step_ended(self, step: int) -> None:
+            if step == 1:
+                os.kill(os.getpid(), signal.SIGINT)
+
+    stop = Stop()
+    hooks.register(stop, "stop")
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            dld.distill(folder, tmp_path / "run", **settings)
+    finally:
+        hooks.unregister("stop")
+    assert not (tmp_path / "run" / "selector.safetensors").exists()
+    assert dld.distill(folder, tmp_path / "run", **settings).scale == "auto"
+
+
+@pytest.mark.parametrize("data", [None, 5, [], [1, 2]])
+def test_data_of_no_kind_is_refused_with_what_would_do(tmp_path: Path, data: Any) -> None:
+    with pytest.raises(ConfigError, match="a list of their paths"):
+        tiny_wrapper(tmp_path).distill(data, tmp_path / "run")
+
+
+@pytest.mark.parametrize("key", ["joint", "selector", "teacher", "validation"])
+def test_a_section_that_is_no_mapping_is_told(key: str) -> None:
+    with pytest.raises(ConfigError, match=f"{key}: must be a mapping of options, not True"):
+        DistillConfig.parse({"backend": "x", "data": [{"kind": "synth"}], key: True})
+
+
+def test_a_student_may_have_a_selector_that_only_looked_at_pages(run: Run, tmp_path: Path) -> None:
+    """It is made, as it is where a selector alone is asked for."""
+    tiny_wrapper(tmp_path)
+    source = {"kind": "synth", "page": {"page_size": [96, 128], "words": [2, 4]}}
+    values = {
+        **QUICK,
+        "backend": "segmentation",
+        "options": {"preset": "tiny", "reference_short_side": 96},
+        "teacher": str(tmp_path / "teacher.safetensors"),
+        "data": [source],
+        "selector": {**NETWORK, "pages": {"data": [source], "images": 2, "zooms": 0}, "fit": {"steps": 2}},
+    }
+    code, _, err = run("distill", written(tmp_path / "c.yaml", values), "--out", tmp_path / "run")
+    assert code == 0, err
+    assert (tmp_path / "run" / "selector.safetensors").is_file()

@@ -13,6 +13,7 @@ import pytest
 import torch
 from fake_spotters import NativeSpotter, RedSpotter, SilentSpotter, TinySpotter
 from PIL import Image
+from safetensors.torch import save_file
 
 from dld_core import DLDWrapper, Page
 from dld_core.devices import available_devices, resolve_device
@@ -387,6 +388,39 @@ def test_save_and_load_give_the_same_pages(tmp_path: Path) -> None:
         "config.json",
         "model.safetensors",
     ]
+
+
+class Taught(TinySpotter):
+    """A spotter with a student beside its bundled weights."""
+
+    student: Path
+
+    def companion(self, part: str) -> Path | None:
+        return self.student if part == "student" else None
+
+
+def test_a_saved_wrapper_keeps_its_teacher(tmp_path: Path) -> None:
+    Taught.student = tmp_path / "student.safetensors"
+    student = TinySpotter.create()
+    with torch.no_grad():
+        student.score.fill_(0.75)
+    save_file({k: v.clone().contiguous() for k, v in student.state_dict().items()}, Taught.student)
+    backends.register("fake-taught", Taught)
+    try:
+        first = DLDWrapper("fake-taught", scale=0.5)
+        scores = [first.spot(sign(), scale=scale).words[0].score for scale in (0.5, "full")]
+        assert scores == [0.75, 0.25]
+        first.save(tmp_path / "saved")
+        again = DLDWrapper.load(tmp_path / "saved")
+        assert [again.spot(sign(), scale=scale).words[0].score for scale in (0.5, "full")] == scores
+        again.save(tmp_path / "saved twice")
+        twice = DLDWrapper.load(tmp_path / "saved twice")
+        assert twice.spot(sign(), scale="full").words[0].score == scores[1]
+        DLDWrapper("fake-taught", Taught.student).save(tmp_path / "saved")
+        alone = DLDWrapper.load(tmp_path / "saved")
+        assert alone.teacher is alone.spotter, "no teacher of a wrapper that was there before"
+    finally:
+        backends.unregister("fake-taught")
 
 
 def test_engines_without_a_state_save_their_settings(tmp_path: Path) -> None:

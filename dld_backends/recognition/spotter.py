@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -39,6 +39,7 @@ class ReadingSpotter(TrainableSpotter):
     weights_folder: ClassVar[Path]
     size_divisor = 32
     thread_safe = True
+    own_photos: ClassVar[Mapping[str, Any]] = {"options": {"region_jitter": 0.04}, "min_height": 4}
     reader: RecognitionBranch
 
     def __init__(self, config: ReadingConfig) -> None:

@@ -31,8 +31,9 @@ class DistillConfig(TrainConfig):
 
     Attributes:
         teacher: who teaches; a path alone means its weights.
-        start: "teacher" gives the student the teacher's weights (those that fit); "random" leaves its own.
-            `init`, where given, decides instead.
+        start: "teacher" gives the student the teacher's weights (those that fit); "student" those of the
+            student that ships with the teacher's, so that it learns on; "random" leaves its own. `init`,
+            where given, decides instead.
         distiller: name of the distiller (`dld backends` lists them), and `distiller_options` its options.
         detection: weight of the distillation of the detector: its maps, or its opinion of boxes.
         text_share: of that weight, what lies on text; the rest lies on background. None lets every position
@@ -49,6 +50,8 @@ class DistillConfig(TrainConfig):
         norms: "shared", or "per_scale" for batch norms of the student's with one set for each scale.
         sizes: (of TrainConfig) heights and widths of the teacher's views. With `batch_size` they bound the
             pixels of a step: batch_size * height * width * (1 + the sum of the squared scales drawn).
+        label_minutes: the teacher reads photos of kind "images" for no longer than this, in random order, and
+            the others are left out; None for no limit.
         validation_scales: at which scales held-out samples are looked at.
         selector: what chooses the student's scale, made when the run is over, or None.
         joint: let that selector learn in the loop as well (the paper's way), or None. It wants
@@ -56,7 +59,7 @@ class DistillConfig(TrainConfig):
     """
 
     teacher: TeacherConfig = TeacherConfig()
-    start: Literal["teacher", "random"] = "teacher"
+    start: Literal["teacher", "student", "random"] = "teacher"
     distiller: str = "skd"
     distiller_options: dict[str, Any] = Field(default_factory=dict)
     detection: float = Field(default=1.0, ge=0)
@@ -68,6 +71,7 @@ class DistillConfig(TrainConfig):
     teacher_scale: tuple[float, float] = (0.8, 1.25)
     min_height: float = Field(default=0.0, ge=0)
     norms: Literal["shared", "per_scale"] = "shared"
+    label_minutes: float | None = Field(default=None, gt=0)
     validation_scales: tuple[float, ...] = (0.5, 1.0)
     selector: SelectorTrainingConfig | None = None
     joint: JointConfig | None = None

@@ -19,6 +19,7 @@ from dld_core.distillation.validation import ScaledValidator
 from dld_core.distillation.views import PairedBatch
 from dld_core.errors import ConfigError, TrainingError, WeightsError
 from dld_core.interfaces import Distiller, TrainableSpotter
+from dld_core.parts import BUNDLED
 from dld_core.training.engine import Trainer, TrainResult, run_and_close
 from dld_core.training.runtime import make_fabric
 from dld_core.training.tasks import Task
@@ -88,23 +89,34 @@ class DistillTrainer(Trainer):
         fabric, config = self.fabric, self.config
         share = fabric.global_rank, fabric.world_size
         sources = label_sources(
-            self.teacher.spotter, config.data, self.out / "labels", self.reference, self.reporter.say, share
+            self.teacher.spotter,
+            config.data,
+            self.out / "labels",
+            self.reference,
+            self.reporter.say,
+            share,
+            config.label_minutes,
         )
         fabric.barrier()
         return PairedStream(config, sources, self.reference)
 
     def _start(self, fresh: bool) -> None:
-        """The teacher's weights where nothing else is asked for; then norms per scale, if wanted."""
+        """The teacher's or its student's weights where nothing else is asked for; then norms per scale, if
+        wanted.
+        """
         super()._start(fresh)
         config = self.config
-        if fresh and config.init is None and config.start == "teacher":
-            report = copy_matching(self.spotter, self.teacher.spotter.state_dict())
+        if fresh and config.init is None and config.start != "random":
+            source = (
+                self.teacher.spotter if config.start == "teacher" else _shipped_student(self.teacher, config)
+            )
+            report = copy_matching(self.spotter, source.state_dict())
             if not report.loaded:
                 raise WeightsError(
-                    "none of the teacher's weights fits the student; say what it starts from with "
+                    f"none of the {config.start}'s weights fits the student; say what it starts from with "
                     "'init: PATH', or set 'start: random'"
                 )
-            self.reporter.say(f"weights from the teacher: {report}")
+            self.reporter.say(f"weights from the {config.start}: {report}")
         if config.norms == "per_scale":
             switch_norms(self.spotter, config.scales)
         shared = {id(p) for p in self.teacher.spotter.parameters()}
@@ -128,6 +140,22 @@ class DistillTrainer(Trainer):
         if isinstance(self.batch, PairedBatch):
             values = {**values, "scale": sum(self.batch.views) / len(self.batch.views)}
         super()._tell(output, values)
+
+
+def _shipped_student(teacher: FrozenTeacher, config: DistillConfig) -> TrainableSpotter:
+    """The student that ships with the teacher's weights."""
+    from dld_core.registry import backends
+
+    weights = teacher.spotter.companion("student") if config.teacher.weights == BUNDLED else None
+    if weights is None:
+        raise WeightsError(
+            f"no student ships with the weights {config.teacher.weights} of {config.teacher_backend}; set "
+            "'start: teacher', or name what to start from with 'init: PATH'"
+        )
+    part = backends.get(config.teacher_backend)
+    student = part.create(weights=weights, device="cpu", **config.teacher_options)
+    assert isinstance(student, TrainableSpotter)  # as its teacher is
+    return student
 
 
 def build_teacher(config: DistillConfig) -> TrainableSpotter:

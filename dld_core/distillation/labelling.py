@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import random
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -17,6 +18,7 @@ from dld_core.request import MAX_SCALE
 from dld_core.wrapper import DLDWrapper
 
 _TELL_EVERY = 10.0  # seconds
+_ENOUGH = "enough"  # a file beside the readings: the time was up, and a run that goes on reads no more
 
 
 def label_sources(
@@ -26,6 +28,7 @@ def label_sources(
     reference: int,
     say: Callable[[str], None],
     share: tuple[int, int] = (0, 1),
+    minutes: float | None = None,
 ) -> list[SourceConfig]:
     """The sources, those of kind "images" with the folder of the teacher's readings.
 
@@ -37,6 +40,7 @@ def label_sources(
         reference: short side at full scale, pixels.
         say: tells of the progress.
         share: (rank, ranks): this process reads every ranks-th picture.
+        minutes: read for no longer, in random order, and leave the others out, also when the run goes on.
     """
     if not any(isinstance(source, ImagesSourceConfig) for source in sources):
         return list(sources)
@@ -47,22 +51,30 @@ def label_sources(
             f"{int(MAX_SCALE * teacher.reference_short_side)}"
         )
     own = folder / _fingerprint(teacher, reference)
+    deadline = None if minutes is None else time.monotonic() + 60 * minutes
     found = []
     for source in sources:
         if isinstance(source, ImagesSourceConfig) and source.labels is None:
             paths = list_images(source.images, recursive=True)
-            _read_missing(teacher, paths[share[0] :: share[1]], own, reference, say)
+            _read_missing(teacher, paths[share[0] :: share[1]], own, reference, say, deadline)
             source = source.model_copy(update={"labels": str(own)})
         found.append(source)
     return found
 
 
 def _read_missing(
-    teacher: TrainableSpotter, paths: Sequence[Path], folder: Path, reference: int, say: Callable[[str], None]
+    teacher: TrainableSpotter,
+    paths: Sequence[Path],
+    folder: Path,
+    reference: int,
+    say: Callable[[str], None],
+    deadline: float | None,
 ) -> None:
     missing = [path for path in paths if readings.find(folder, path) is None]
-    if not missing:
+    if not missing or (deadline is not None and (folder / _ENOUGH).exists()):
         return
+    if deadline is not None:
+        random.Random(0).shuffle(missing)
     say(f"the teacher reads {len(missing)} pictures without labels ({len(paths) - len(missing)} are read)")
     wrapper = DLDWrapper(teacher, scale=reference / teacher.reference_short_side)
     words, failed, told = 0, 0, time.monotonic()
@@ -74,6 +86,10 @@ def _read_missing(
             told = time.monotonic()
             lost = f", {failed} pictures could not be read" if failed else ""
             say(f"read {number} of {len(missing)} pictures, {words} words{lost}")
+        if deadline is not None and time.monotonic() >= deadline and number < len(missing):
+            say(f"the time for reading is up; {len(missing) - number} pictures are left out")
+            (folder / _ENOUGH).touch()
+            return
 
 
 def _fingerprint(teacher: TrainableSpotter, reference: int) -> str:

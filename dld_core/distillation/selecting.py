@@ -8,8 +8,10 @@ from pathlib import Path
 import torch
 from safetensors.torch import load_file
 
+from dld_core.devices import resolve_device
 from dld_core.distillation.config import DistillConfig
 from dld_core.distillation.engine import build_teacher, distill
+from dld_core.interfaces import TrainableSpotter
 from dld_core.parts import SELECTOR_FILE
 from dld_core.registry import backends
 from dld_core.resolution import DenseSelector, load_selector, save_selector
@@ -29,6 +31,7 @@ def distill_with_selector(
     max_minutes: float | None = None,
     devices: int | None = None,
     say: Callable[[str], None] = lambda _: None,
+    teacher: TrainableSpotter | None = None,
 ) -> TrainResult:
     """`distill`, then the selector that the config asks for: `selector.safetensors` in the run's folder.
 
@@ -37,9 +40,15 @@ def distill_with_selector(
     The selector is made when the student is done; a run that ended before its time leaves it out: one that
     was interrupted, or that `max_minutes` ended before its last step.
     """
-    selection = _joint(config)
+    selection = _joint(config, teacher)
     result = distill(
-        config, out, resume=resume, max_minutes=max_minutes, devices=devices, selection=selection
+        config,
+        out,
+        resume=resume,
+        max_minutes=max_minutes,
+        devices=devices,
+        teacher=teacher,
+        selection=selection,
     )
     if config.selector is None or not result.chief:
         return result
@@ -51,19 +60,20 @@ def distill_with_selector(
     cut_short = result.reason == "time" and config.schedule == "steps" and max_minutes is not None
     if result.reason == "interrupted" or cut_short:
         say("the student is not done; the selector is made when it is (go on with --resume)")
-    elif settings.measured.images:
-        student = backends.get(config.backend).create(weights=out, device="cpu", **config.options)
-        build = another(config.backend, out, "cpu", **config.options)
+    elif settings.measured.images or (settings.pages.images and selection is None):
+        device = resolve_device(config.accelerator)
+        student = backends.get(config.backend).create(weights=out, device=device, **config.options)
+        build = another(config.backend, out, device, **config.options)
         make_selector(student, settings, out, say, build)
     elif selection is not None:
         save_selector(load_selector(out / JOINT_FILE), out / SELECTOR_FILE)
     return result
 
 
-def _joint(config: DistillConfig) -> JointSelection | None:
+def _joint(config: DistillConfig, teacher: TrainableSpotter | None) -> JointSelection | None:
     if config.joint is None or config.selector is None:
         return None
-    teacher = build_teacher(config)
+    teacher = teacher if teacher is not None else build_teacher(config)
     torch.manual_seed(config.seed)
     selector: DenseSelector = fresh_selector(
         config.selector, config.reference or teacher.reference_short_side

@@ -108,7 +108,7 @@ class TrainConfig(PartConfig):
         ema: decay of the weights' running average, which is what is exported; 0 for none.
         precision: "bf16-mixed" (autocast) or "32-true".
         channels_last: keep images in channels-last order, which is faster for convolutions.
-        accelerator: "auto", "cpu", "cuda".
+        accelerator: "auto", "cpu", "cuda", "mps"; "cuda:1" for one that is not the first.
         seed: of everything random.
         workers: processes that read or render samples.
         worker_nice: how far these stand back for the training itself (0-19).
@@ -198,7 +198,7 @@ MAY_CHANGE = frozenset(
     {
         *("steps", "max_minutes", "schedule", "workers", "worker_nice", "prefetch", "worker_start"),
         *("threads", "checkpoint_minutes", "keep", "log_seconds", "log_steps", "skip_bad_steps", "half"),
-        *("validation", "validation_scales", "accelerator", "init"),
+        *("validation", "validation_scales", "label_minutes", "accelerator", "init"),
     }
 )
 

@@ -24,6 +24,7 @@ def make_fabric(config: TrainConfig, devices: int | None) -> Fabric:
     under_torchrun = "LOCAL_WORLD_SIZE" in os.environ
     local = int(os.environ["LOCAL_WORLD_SIZE"]) if under_torchrun else (devices or 1)
     nodes = int(os.environ.get("GROUP_WORLD_SIZE", "1")) if under_torchrun else 1
+    kind, _, index = config.accelerator.partition(":")
     strategy: Any = "auto"
     if local * nodes > 1:
         from lightning_fabric.strategies.ddp import DDPStrategy
@@ -32,8 +33,8 @@ def make_fabric(config: TrainConfig, devices: int | None) -> Fabric:
         strategy = DDPStrategy(find_unused_parameters=True)
     try:
         return Fabric(
-            accelerator=config.accelerator,
-            devices=local,
+            accelerator=kind,
+            devices=[int(index)] if index and kind == "cuda" and local == 1 else local,
             num_nodes=nodes,
             strategy=strategy,
             precision=config.precision,

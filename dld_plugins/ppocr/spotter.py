@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
@@ -84,6 +84,18 @@ class PPOCRSpotter(TrainableSpotter):
         self._sessions = Sessions(config.threads)
         self._sessions.untouched(files.detector, constants_of(self.detector))
         self._sessions.untouched(files.reader, reader_constants(self.reader, self.decoder))
+
+    own_photos: ClassVar[Mapping[str, Any]] = {  # the detector learns; lines are read from native pixels
+        "options": {"max_length": 1},
+        "freeze": ["reader.*", "decoder.*"],
+        "losses": {"recognition": 0},
+        "detection": 5,
+        "text_share": None,
+        "distiller_options": {"roi_features": 0, "context": 1e-6, "sequence": 0},
+        "sizes": [512],
+        "batch_size": 4,
+        "lr": 1e-4,
+    }
 
     @classmethod
     def missing(cls) -> str | None:
