@@ -74,12 +74,12 @@ def _teach(
 
     unlabelled = any(source.get("kind") == "images" for source in sources)
     learning = _STUDENTS_SHARE - (_LABELS_SHARE if unlabelled else 0)
-    suited = teacher.own_photos
+    suited = teacher.adaptation_settings
     values = {
         **_GENTLY,
         **suited,
         "backend": wrapper.backend,
-        "options": {**suited.get("options", {}), **wrapper.options},
+        "options": {**wrapper.options, **_left_open(wrapper, suited.get("options", {}))},
         **_origins(wrapper),
         "data": sources,
         "schedule": "time",
@@ -91,10 +91,21 @@ def _teach(
     }
     config = DistillConfig.parse({**values, **settings}, where="distill")
     # Without weights the wrapper's spotter is the only one of its kind.
-    own = copy.deepcopy(teacher) if wrapper.given_weights is None else None
+    alone = wrapper.given_weights is None and "teacher" not in settings
+    own = copy.deepcopy(teacher) if alone else None
     result = distill_with_selector(config, folder, resume=bool(saved(folder)), say=say, teacher=own)
     if result.reason == "interrupted":  # the run is safe, and goes on when it is asked for again
         raise KeyboardInterrupt
+
+
+def _left_open(wrapper: DLDWrapper, suited: Mapping[str, Any]) -> dict[str, Any]:
+    """Of options that suit, those that the wrapper has as they come (a loaded one names them all)."""
+    usual = wrapper.spotter.config_type.model_fields
+    return {
+        name: value
+        for name, value in suited.items()
+        if name not in wrapper.options or wrapper.options[name] == usual[name].default
+    }
 
 
 def _origins(wrapper: DLDWrapper) -> dict[str, Any]:
@@ -132,7 +143,7 @@ def _sources(data: Data) -> list[dict[str, Any]]:
         data = [data]
     listed: list[Any] = list(data) if isinstance(data, Sequence) else [data]
     if listed and all(isinstance(item, str | os.PathLike) for item in listed):
-        return [{"kind": "images", "images": os.fspath(item)} for item in listed]
+        return [{"kind": "images", "images": [os.fspath(item) for item in listed]}]
     if not listed or not all(isinstance(item, Mapping) for item in listed):
         raise ConfigError(
             "give a folder of photos, a list of their paths, or sources as in a config: {'kind': 'icdar', "

@@ -157,12 +157,13 @@ class TrainableSpotter(Spotter, nn.Module):
     """A spotter that can be taught: teacher and student of distillation.
 
     Attributes:
-        own_photos: keys of a `dld distill` config that suit fitting it to a user's photos
-            (`DLDWrapper.distill`), where the usual ones do not.
+        adaptation_settings: keys of a `dld distill` config for fitting it to a user's photos
+            (`DLDWrapper.distill`), where the usual ones do not suit it. What the caller says goes first;
+            data, teacher, start and time are the caller's anyway.
     """
 
     decoder: SequenceDecoder
-    own_photos: ClassVar[Mapping[str, Any]] = {}
+    adaptation_settings: ClassVar[Mapping[str, Any]] = {}
 
     @abstractmethod
     def forward_train(self, batch: Batch) -> TrainOutput:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from dld_core.interfaces import Companion, ResolutionSelector, Spotter
 
 BUNDLED = "bundled"
-MODEL = "model.safetensors"
+CONFIG, MODEL = "config.json", "model.safetensors"
 TEACHER_FILE, SELECTOR_FILE = "teacher.safetensors", "selector.safetensors"
 
 
@@ -81,12 +82,18 @@ def make_readers(source: Source) -> Readers:
 
 
 def saved_teacher(weights: str | Path | None) -> Path | None:
-    """The teacher beside a model that `DLDWrapper.save` wrote."""
+    """The teacher beside a model that `DLDWrapper.save` wrote, which its config.json names."""
     if weights in (None, BUNDLED):
         return None
     given = Path(str(weights))
-    beside = (given if given.is_dir() else given.parent) / TEACHER_FILE
-    return beside if beside.is_file() and (given.is_dir() or given.name == MODEL) else None
+    if not given.is_dir() and given.name != MODEL:
+        return None
+    folder = given if given.is_dir() else given.parent
+    try:
+        named = json.loads((folder / CONFIG).read_text(encoding="utf-8")).get("teacher")
+    except (OSError, ValueError, AttributeError):
+        return None
+    return folder / TEACHER_FILE if named == TEACHER_FILE else None
 
 
 def find_selector(

@@ -9,13 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 from dld_core.config import PartConfig
 from dld_core.errors import ConfigError, WeightsError
-from dld_core.parts import MODEL, SELECTOR_FILE, TEACHER_FILE
+from dld_core.parts import CONFIG, MODEL, SELECTOR_FILE, TEACHER_FILE
 from dld_core.request import DIALS
 
 if TYPE_CHECKING:
     from dld_core.interfaces import ResolutionSelector, Spotter
 
-CONFIG = "config.json"
 _FORMAT = 1
 
 
@@ -64,8 +63,8 @@ def save(
     try:
         folder.mkdir(parents=True, exist_ok=True)
         has_state = _write_state(spotter, folder / MODEL)
-        if teacher is None or not _write_state(teacher, folder / TEACHER_FILE):
-            (folder / TEACHER_FILE).unlink(missing_ok=True)  # of a wrapper that was saved here before
+        if teacher is not None and _write_state(teacher, folder / TEACHER_FILE):
+            config["teacher"] = TEACHER_FILE
         config = {**config, "selector": _write_selector(selector, folder)}
         source = MODEL if has_state else weights if weights is None else str(weights)
         text = json.dumps({"format": _FORMAT, **config, "options": values, "weights": source}, indent=2)

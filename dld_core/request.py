@@ -27,7 +27,7 @@ class Request:
     Attributes:
         scale: see DLDWrapper.
         dials: those of DIALS that were set.
-        escalate: read again, larger, where words are unsure.
+        escalate: read again, larger, where words are unsure or missing, as far as the limits allow.
     """
 
     scale: Scale

@@ -88,7 +88,8 @@ class DLDWrapper:
                 accuracy (0) and speed.
             budget: the most GFLOPs (a multiply-add counted as 2) that reading one image may cost.
             max_latency_ms: the most milliseconds that it may take, by a measurement on this machine.
-            escalate: read an image again at the largest scale where its words came out unsure.
+            escalate: read an image again at the largest scale that the limits leave room for, where its words
+                came out unsure, or none was found where the selector expected some.
             max_pixels: the most pixels ever fed to the spotter per image; larger sizes are capped, and
                 the page's notes say so.
             batch_size: the most images of a list read at once.
@@ -310,11 +311,15 @@ class DLDWrapper:
         """The page read again at the largest scale that the limits leave room for; both readings count."""
         assert self._chooser is not None
         assert image.loaded is not None
+        assert image.chosen is not None
         native = image.loaded.height, image.loaded.width
-        spent = unsure.gflops or 0.0, unsure.timings_ms["total"]
-        largest = self._chooser.larger(image.scale, *native, request.policy, len(unsure.words), spent)
-        if largest <= image.scale < self._chooser.larger(image.scale, *native):
-            unsure.notes.append("unsure, but the limit leaves no room for a larger reading")
+        spent = unsure.gflops or 0.0, sum(unsure.timings_ms[stage] for stage in ("select", "resize", "spot"))
+        count = max(len(unsure.words), round(image.chosen.words or 0))
+        largest = self._chooser.larger(image.scale, *native, request.policy, count, spent)
+        if largest <= image.scale:
+            if self._chooser.larger(image.scale, *native) > image.scale:
+                unsure.notes.append("unsure, but the limit leaves no room for a larger reading")
+            return unsure
         again = self._resized(image.loaded, largest, {})
         if again.size <= image.size:
             return unsure
@@ -441,9 +446,10 @@ class DLDWrapper:
 def _tell_excess(page: Page, request: Request) -> None:
     """A forecast may err: an image can hold more words than it seemed to."""
     budget = request.dials.get("budget")
-    if budget is not None and page.gflops is not None and page.gflops > budget:
+    if budget is not None and page.gflops is not None and page.gflops > budget + 1e-3:
         page.notes.append(
-            f"took {page.gflops:.3g} GFLOPs, more than the budget of {budget:g}, with {len(page.words)} words"
+            f"took {page.gflops:.3f} GFLOPs, more than the budget of {budget:.3f}, with "
+            f"{len(page.words)} words"
         )
 
 

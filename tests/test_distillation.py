@@ -594,6 +594,24 @@ def test_reading_without_labels_ends_when_its_time_is_up(
     assert list((tmp_path / "run" / "labels").glob("*/*.json")) == there, "what it learns from stays as it is"
 
 
+def test_a_folder_that_was_not_reached_in_time_is_left_out(
+    runs: Runs, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    single = tmp_path / "single"
+    single.mkdir()
+    first = sorted((runs.photos / "images").iterdir())[0]
+    (single / "photo.png").write_bytes(first.read_bytes())
+    places = [str(runs.photos / "images"), str(single)]
+    data = [{"kind": "images", "images": place} for place in places]
+    config = runs.config(data=data, label_minutes=1e-9, steps=1)
+    distill(config, tmp_path / "run", student=fresh(1), teacher=fresh(0))
+    assert "was read in time; it is left out" in capsys.readouterr().err
+    together = [{"kind": "images", "images": places}]
+    distill(runs.config(data=together, steps=1), tmp_path / "both", student=fresh(1), teacher=fresh(0))
+    every = len(list((runs.photos / "images").iterdir())) + 1
+    assert len(list((tmp_path / "both" / "labels").glob("*/*.json"))) == every
+
+
 def test_a_student_goes_on_from_the_one_that_ships(
     runs: Runs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

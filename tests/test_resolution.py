@@ -904,7 +904,7 @@ def test_a_limit_that_no_scale_keeps_is_told() -> None:
     dld = DLDWrapper("bars", selector=FixedScores())
     page_ = dld.spot(page([40]).image, budget=1e-6)
     assert page_.scale == 0.25
-    assert "no scale keeps within the limit" in page_.notes[0]
+    assert "no scale is expected to keep within the limit" in page_.notes[0]
     assert "more than the budget" in page_.notes[1]
 
 
@@ -926,29 +926,52 @@ def test_a_second_look_keeps_within_the_budget_too() -> None:
 
 
 class Crowd(DenseSelector):
-    """Sees a crowd of words everywhere, and thinks that all scales do."""
+    """Sees a crowd of words everywhere, fewer of which are lost at larger scales."""
+
+    words = 1000.0
 
     def expect(self, thumbnails: Tensor, native_sizes: Tensor) -> tuple[Tensor, Tensor]:
         del native_sizes
-        return torch.zeros(len(thumbnails), len(self.scales)), torch.full((len(thumbnails),), 1000.0)
+        lost = torch.tensor(self.scales).neg().expand(len(thumbnails), -1)
+        return lost, torch.full((len(thumbnails),), self.words)
+
+
+class Couple(Crowd):
+    """The same with two words."""
+
+    words = 2.0
 
 
 @pytest.mark.usefixtures("_bars")
 def test_a_budget_counts_the_words_that_are_expected() -> None:
-    """Reading 1,000 words takes 1 GFLOP here, whatever the scale; ten take next to nothing."""
+    """Reading 1,000 words takes a GFLOP here, and ten a hundredth; all pixels of scale 1 take two."""
     image = page([40]).image
-    few, many = (DLDWrapper("bars", selector=kind(small())) for kind in (DenseSelector, Crowd))
-    largest = few.spotter.flops(120, 160, 10) / 1e9 + 0.2  # the selector's own comes on top
-    assert many.spot(image, gamma=0.0, budget=largest).scale == min(SCALES)
-    assert many.spot(image, gamma=0.0, budget=largest + 5).scale == min(SCALES)  # all alike: the cheapest
-    assert "no scale keeps" in many.spot(image, budget=0.5).notes[0]
-    assert not any("no scale keeps" in note for note in few.spot(image, budget=largest).notes)
+    few, many = (DLDWrapper("bars", selector=kind(small()), gamma=0.0) for kind in (Couple, Crowd))
+    own = few.spot(image).gflops or 0.0
+    budget = own + 0.1
+    assert few.spot(image, budget=budget).scale == 1.0
+    assert many.spot(image, budget=budget).scale < 1.0
+    assert many.spot(image, budget=budget + 1).scale == 1.0
+    assert "no scale is expected to keep" in many.spot(image, budget=0.5).notes[0]
+
+
+class Stubborn(DenseSelector):
+    """Somebody's own, which wants the middle scale."""
+
+    def forward(self, thumbnails: Tensor, native_sizes: Tensor) -> Tensor:
+        del native_sizes
+        return torch.tensor([9.0, 0.0, 9.0]).expand(len(thumbnails), -1)
+
+
+@pytest.mark.usefixtures("_bars")
+def test_a_selector_with_scores_of_its_own_is_heard() -> None:
+    assert DLDWrapper("bars", selector=Stubborn(small()), gamma=0.0).spot(page([40]).image).scale == SCALES[1]
 
 
 @pytest.mark.usefixtures("_bars")
 def test_a_page_where_words_were_expected_and_none_was_found_is_read_again() -> None:
     blank = np.full((240, 320, 3), 120, np.uint8)
-    dld = DLDWrapper("bars", selector=Crowd(small()), escalate=True)
+    dld = DLDWrapper("bars", selector=Crowd(small()), gamma=100.0, escalate=True)
     assert dld.spot(blank).escalated_from == min(SCALES)
     calm = DLDWrapper("bars", selector=FixedScores(), gamma=100.0, escalate=True)
     assert calm.spot(blank).escalated_from is None, "a selector that does not say how many expects none"

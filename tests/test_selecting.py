@@ -276,7 +276,8 @@ def test_what_a_wrapper_asks_of_its_distillation(tmp_path: Path, monkeypatch: py
     dld = DLDWrapper("segmentation", device="cpu")
     dld.distill(paths, tmp_path / "run", minutes=10)
     config = asked[0]
-    assert [source.images for source in config.data] == [str(path) for path in paths]  # type: ignore[attr-defined]
+    (source,) = config.data
+    assert source.images == tuple(str(path) for path in paths)  # type: ignore[attr-defined]
     assert (config.start, config.teacher.weights, config.accelerator) == ("student", "bundled", "cpu")
     assert config.label_minutes == pytest.approx(2)
     assert config.max_minutes == pytest.approx(4)
@@ -287,6 +288,7 @@ def test_what_a_wrapper_asks_of_its_distillation(tmp_path: Path, monkeypatch: py
     dld.save(tmp_path / "saved")
     DLDWrapper.load(tmp_path / "saved").distill({"kind": "synth"}, tmp_path / "again", minutes=10)
     config = asked[1]
+    assert config.options["region_jitter"] == 0.04, "the saved options name those that nobody chose, too"
     assert config.teacher.weights == str(tmp_path / "saved" / "teacher.safetensors")
     assert config.init is not None
     assert config.init.path == str(tmp_path / "saved" / "model.safetensors")
@@ -315,6 +317,22 @@ def test_labels_are_used_where_some_photos_have_them(tmp_path: Path, monkeypatch
         assert asked[-1].selector is not None
         measured = asked[-1].selector.measured
         assert ([source.kind for source in measured.data], measured.labels) == (kinds, labels)
+
+
+def test_a_list_of_photos_may_hold_a_bad_one(tmp_path: Path) -> None:
+    paths = sorted(photos(tmp_path / "photos", count=5).iterdir())
+    bad = tmp_path / "bad.jpg"
+    bad.write_bytes(b"no picture")
+    listed = [*map(str, paths), str(bad)]
+    measured = {"data": [{"kind": "images", "images": listed}], "images": 6, "labels": "none"}
+    fitted = tiny_wrapper(tmp_path).distill(
+        [*paths, bad],
+        tmp_path / "run",
+        **QUICK,
+        selector={**NETWORK, "measured": measured, "fit": {"steps": 2}},
+    )
+    assert fitted.scale == "auto"
+    assert len(list((tmp_path / "run" / "labels").glob("*/*.json"))) == 6
 
 
 def test_an_interrupted_distillation_says_so_and_goes_on(tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ from dld_core.cli import main
 from dld_core.data.augment import AugmentConfig
 from dld_core.data.photometric import PhotometricConfig
 from dld_core.data.sources import PhotosSourceConfig, SynthSourceConfig
-from dld_core.errors import ConfigError, TrainingError, WeightsError
+from dld_core.errors import ConfigError, DeviceError, TrainingError, WeightsError
 from dld_core.hooks import hooks
 from dld_core.hookspecs import hookimpl
 from dld_core.registry import backends
@@ -31,6 +31,7 @@ from dld_core.training.batch_file import load_batch
 from dld_core.training.checkpoint import saved
 from dld_core.training.clock import Clock
 from dld_core.training.config import InitConfig, OptimizerConfig, ValidationConfig
+from dld_core.training.runtime import make_fabric
 
 
 class Runs:
@@ -457,3 +458,11 @@ def test_the_documented_configs_are_valid() -> None:
     assert len(blocks) == 3
     for block in blocks:
         assert TrainConfig.parse(yaml.safe_load(block)).backend == "maskrcnn"
+
+
+@pytest.mark.parametrize("accelerator", ["cuda:99", "cuda:x", "toaster"])
+def test_an_absent_device_is_told(accelerator: str) -> None:
+    with pytest.raises((DeviceError, ConfigError)):
+        make_fabric(
+            TrainConfig.parse({"backend": "x", "data": [{"kind": "synth"}], "accelerator": accelerator}), None
+        )

@@ -419,6 +419,12 @@ def test_a_saved_wrapper_keeps_its_teacher(tmp_path: Path) -> None:
         DLDWrapper("fake-taught", Taught.student).save(tmp_path / "saved")
         alone = DLDWrapper.load(tmp_path / "saved")
         assert alone.teacher is alone.spotter, "no teacher of a wrapper that was there before"
+        (tmp_path / "mine").mkdir()
+        mine = tmp_path / "mine" / "teacher.safetensors"
+        mine.write_bytes(Taught.student.read_bytes())
+        DLDWrapper("fake-taught", mine).save(tmp_path / "mine")
+        assert mine.is_file(), "a file of that name may be anybody's"
+        assert DLDWrapper.load(tmp_path / "mine").spot(sign(), scale="full").words[0].score == 0.75
     finally:
         backends.unregister("fake-taught")
 

@@ -39,7 +39,7 @@ class ReadingSpotter(TrainableSpotter):
     weights_folder: ClassVar[Path]
     size_divisor = 32
     thread_safe = True
-    own_photos: ClassVar[Mapping[str, Any]] = {"options": {"region_jitter": 0.04}, "min_height": 4}
+    adaptation_settings: ClassVar[Mapping[str, Any]] = {"options": {"region_jitter": 0.04}, "min_height": 4}
     reader: RecognitionBranch
 
     def __init__(self, config: ReadingConfig) -> None:

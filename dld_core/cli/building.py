@@ -7,7 +7,7 @@ from typing import Any
 
 from dld_core.errors import ConfigError
 
-OPTION_HELP = "An option of the spotter's own, as language=deu; may be repeated."
+OPTION_HELP = "An option of the spotter's own, its value as in YAML: languages='[en, de]'; may be repeated."
 OPTION_FORM = "KEY=VALUE"
 _WRAPPERS = frozenset(
     (

@@ -9,6 +9,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Callable, Mapping
 from functools import lru_cache, partial
+from pathlib import Path
 from typing import Any, Literal, Protocol
 
 import numpy as np
@@ -105,20 +106,25 @@ class ImagesSourceConfig(SourceConfig):
     """Photos that nobody has annotated: in distillation the teacher's own reading stands in.
 
     Attributes:
-        images: folder of pictures (its folders too), a pattern, or one picture.
+        images: folder of pictures (its folders too), a pattern, or one picture; or several of these.
         confidence: words that the teacher read with a lower score are don't-care.
         repeat: how often a picture is used per round through the set, each time in another view.
         labels: folder of the teacher's readings; `dld distill` makes it.
     """
 
     kind: Literal["images"] = "images"
-    images: str
+    images: str | tuple[str, ...]
     confidence: float = Field(default=0.5, ge=0, le=1)
     repeat: int = Field(default=1, ge=1)
     labels: str | None = None
 
     def open(self, seed: int) -> Source:
         return PhotosSource(self, seed)
+
+    def paths(self) -> list[Path]:
+        """Every picture once. Raises ImageError where a place is not there or holds none."""
+        places = [self.images] if isinstance(self.images, str) else self.images
+        return list(dict.fromkeys(path for place in places for path in list_images(place, recursive=True)))
 
 
 def parse_source(values: Mapping[str, Any] | SourceConfig, where: str) -> SourceConfig:
@@ -220,12 +226,11 @@ def _list_images(config: ImagesSourceConfig) -> list[Callable[[], Sample]]:
             "a source of kind 'images' has no labels, and only `dld distill` makes them; name their format "
             "and place ('kind: icdar', 'gt: FOLDER'); 'kind: auto' with 'gt: null' is for photos without text"
         )
-    paths = [
-        path for path in list_images(config.images, recursive=True) if readings.usable(config.labels, path)
-    ]
+    paths = [path for path in config.paths() if readings.usable(config.labels, path)]
     if not paths:
         raise DataError(
-            f"the teacher could read none of the pictures in {config.images}; check that they open"
+            f"the teacher could read none of the pictures in {config.images}; check that they open, and give "
+            "it time enough ('label_minutes')"
         )
     return [partial(readings.load, config.labels, path, config.confidence) for path in paths]
 

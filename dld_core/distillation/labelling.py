@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import random
 import time
 from collections.abc import Callable, Sequence
@@ -11,13 +12,13 @@ from pathlib import Path
 from dld_core.data import readings
 from dld_core.data.sources import ImagesSourceConfig, SourceConfig
 from dld_core.digest import digest_of
-from dld_core.errors import ConfigError
-from dld_core.imaging import list_images
+from dld_core.errors import ConfigError, DataError
 from dld_core.interfaces import TrainableSpotter
 from dld_core.request import MAX_SCALE
 from dld_core.wrapper import DLDWrapper
 
 _TELL_EVERY = 10.0  # seconds
+_AHEAD = 4  # pictures read together
 _ENOUGH = "enough"  # a file beside the readings: the time was up, and a run that goes on reads no more
 
 
@@ -41,6 +42,9 @@ def label_sources(
         say: tells of the progress.
         share: (rank, ranks): this process reads every ranks-th picture.
         minutes: read for no longer, in random order, and leave the others out, also when the run goes on.
+
+    Raises:
+        ImageError: a place of pictures is not there. DataError: the time was too short for a single one.
     """
     if not any(isinstance(source, ImagesSourceConfig) for source in sources):
         return list(sources)
@@ -51,14 +55,19 @@ def label_sources(
             f"{int(MAX_SCALE * teacher.reference_short_side)}"
         )
     own = folder / _fingerprint(teacher, reference)
-    deadline = None if minutes is None else time.monotonic() + 60 * minutes
+    bare = [source for source in sources if isinstance(source, ImagesSourceConfig) and source.labels is None]
+    paths = list(dict.fromkeys(path for source in bare for path in source.paths()))
+    _read_missing(teacher, paths[share[0] :: share[1]], own, reference, say, minutes)
     found = []
     for source in sources:
-        if isinstance(source, ImagesSourceConfig) and source.labels is None:
-            paths = list_images(source.images, recursive=True)
-            _read_missing(teacher, paths[share[0] :: share[1]], own, reference, say, deadline)
+        if source in bare:
             source = source.model_copy(update={"labels": str(own)})
+            if (own / _ENOUGH).exists() and not any(readings.usable(own, path) for path in source.paths()):
+                say(f"none of {source.images} was read in time; it is left out")
+                continue
         found.append(source)
+    if not found:
+        raise DataError("the time was too short to read a single picture; raise 'label_minutes'")
     return found
 
 
@@ -68,25 +77,33 @@ def _read_missing(
     folder: Path,
     reference: int,
     say: Callable[[str], None],
-    deadline: float | None,
+    minutes: float | None,
 ) -> None:
     missing = [path for path in paths if readings.find(folder, path) is None]
-    if not missing or (deadline is not None and (folder / _ENOUGH).exists()):
+    if not missing:
         return
-    if deadline is not None:
+    if (folder / _ENOUGH).exists():
+        say(f"{len(missing)} pictures stay left out; delete {folder / _ENOUGH} to have them read")
+        return
+    deadline = math.inf
+    if minutes is not None:
+        deadline = time.monotonic() + 60 * minutes
         random.Random(0).shuffle(missing)
     say(f"the teacher reads {len(missing)} pictures without labels ({len(paths) - len(missing)} are read)")
-    wrapper = DLDWrapper(teacher, scale=reference / teacher.reference_short_side)
+    # Against the clock one by one: what had been read ahead when the time is up, would be lost.
+    ahead = _AHEAD if minutes is None else 1
+    wrapper = DLDWrapper(teacher, scale=reference / teacher.reference_short_side, batch_size=ahead)
     words, failed, told = 0, 0, time.monotonic()
     for number, (path, page) in enumerate(zip(missing, wrapper.stream(missing), strict=True), start=1):
         readings.store(folder, path, page)
         words += len(page.words)
         failed += page.error is not None
-        if time.monotonic() - told >= _TELL_EVERY or number == len(missing):
+        over = time.monotonic() >= deadline
+        if time.monotonic() - told >= _TELL_EVERY or number == len(missing) or over:
             told = time.monotonic()
             lost = f", {failed} pictures could not be read" if failed else ""
             say(f"read {number} of {len(missing)} pictures, {words} words{lost}")
-        if deadline is not None and time.monotonic() >= deadline and number < len(missing):
+        if over and number < len(missing):
             say(f"the time for reading is up; {len(missing) - number} pictures are left out")
             (folder / _ENOUGH).touch()
             return

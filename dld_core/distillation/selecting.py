@@ -61,7 +61,7 @@ def distill_with_selector(
     if result.reason == "interrupted" or cut_short:
         say("the student is not done; the selector is made when it is (go on with --resume)")
     elif settings.measured.images or (settings.pages.images and selection is None):
-        device = resolve_device(config.accelerator)
+        device = resolve_device("cuda" if config.accelerator == "gpu" else config.accelerator)
         student = backends.get(config.backend).create(weights=out, device=device, **config.options)
         build = another(config.backend, out, device, **config.options)
         make_selector(student, settings, out, say, build)

@@ -60,7 +60,8 @@ class DistillTask(Task):
         self.distiller = distiller
         self.selection = selection
         self.detection, self.text_share = config.detection, config.text_share
-        self.respells = not spell_alike(teacher.spotter.decoder, student.decoder)
+        alike = teacher.spotter.charset == student.charset
+        self.respells = not alike or not spell_alike(teacher.spotter.decoder, student.decoder)
 
     def _output(self, batch: Batch) -> TrainOutput:
         assert isinstance(batch, PairedBatch)

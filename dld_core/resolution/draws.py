@@ -6,7 +6,6 @@ are wanted.
 
 from __future__ import annotations
 
-import glob
 import hashlib
 from collections.abc import Sequence
 from pathlib import Path
@@ -22,8 +21,8 @@ from dld_core.data.sources import (
     Source,
     SourceConfig,
 )
-from dld_core.errors import DataError
-from dld_core.imaging import list_images, load_image
+from dld_core.errors import DataError, ImageError
+from dld_core.imaging import IMAGE_SUFFIXES, list_images, load_image
 from dld_core.types import Sample
 
 _PAGE: Size = (720, 1280)
@@ -58,22 +57,34 @@ def contents(configs: Sequence[SourceConfig]) -> str:
     """A name for what the folders of the sources hold: pictures by name and size, annotations by content."""
     found = hashlib.sha256()
     for config in configs:
-        for path in _files(getattr(config, "images", None)):
+        for path in _pictures_of(config):
             found.update(f"{path} {path.stat().st_size}\n".encode())
-        for path in _files(getattr(config, "gt", None)):
+        for path in _annotations_of(config):
             found.update(f"{path} {hashlib.sha256(path.read_bytes()).hexdigest()}\n".encode())
     return found.hexdigest()
 
 
-def _files(place: str | None) -> list[Path]:
-    """All files of a folder (its folders too) or of a pattern, or the one file; none where there is none."""
-    if place is None:
+def _pictures_of(config: SourceConfig) -> list[Path]:
+    """Of folders and files that are there; what is not is told where the source is opened."""
+    try:
+        if isinstance(config, ImagesSourceConfig):
+            return config.paths()
+        if not isinstance(config, PhotosSourceConfig):
+            return []
+        # Where only annotations are named, pictures lie beside them.
+        place = config.images or (config.gt and str(Path(config.gt).parent))
+        return list_images(place, recursive=True) if place else []
+    except ImageError:
         return []
-    path = Path(place).expanduser()
-    if path.is_dir():
-        return sorted(file for file in path.rglob("*") if file.is_file())
-    found = [path] if path.is_file() else map(Path, glob.glob(str(path), recursive=True))
-    return sorted(file for file in found if file.is_file())
+
+
+def _annotations_of(config: SourceConfig) -> list[Path]:
+    gt = config.gt if isinstance(config, PhotosSourceConfig) else None
+    if gt is None:
+        return []
+    path = Path(gt).expanduser()
+    files = sorted(path.iterdir()) if path.is_dir() else [path]
+    return [file for file in files if file.is_file() and file.suffix.lower() not in IMAGE_SUFFIXES]
 
 
 class BarePhotos:
@@ -82,7 +93,7 @@ class BarePhotos:
     views = None
 
     def __init__(self, config: ImagesSourceConfig, seed: int) -> None:
-        self.paths = list_images(config.images, recursive=True)
+        self.paths = config.paths()
         if not self.paths:
             raise DataError(f"there is no picture in {config.images}; check 'images' in the data section")
         self.order = np.random.default_rng((seed, 3, 0)).permutation(len(self.paths))

@@ -33,7 +33,7 @@ _SMALL = 0.5  # of the reference short side: images below may be enlarged furthe
 _LONG_SIDE = 384  # of thumbnails for selectors that name no size
 _REPEATS = 3
 _WORTH_TELLING = 1.0  # words lost
-_UNABLE = "no scale keeps within the limit, by what it is expected to cost; read at {:g}, the cheapest"
+_UNABLE = "no scale is expected to keep within the limit; read at {:g}, the cheapest"
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +105,7 @@ class ScaleChooser:
         self.gamma = float(getattr(config, "gamma", DEFAULT_GAMMA))
         self._folded = FoldedCopy()
         self._flops: dict[tuple[int, ...], float] = {}
-        self._latency: tuple[float, float] | None = None
+        self._latency: tuple[float, float, float] | None = None
         self._lock = threading.Lock()
 
     def __call__(self, image: NDArray[np.uint8], policy: Policy) -> Choice:
@@ -138,7 +138,8 @@ class ScaleChooser:
                     "to a budget; give max_latency_ms or gamma"
                 )
         if policy.max_latency_ms is not None:
-            milliseconds = self._milliseconds(costs.sizes)
+            choosing, reading = self._milliseconds(costs.sizes)
+            milliseconds = [choosing + ms for ms in reading]
         return gflops, milliseconds
 
     def forecast(self, height: int, width: int) -> Forecast:
@@ -186,11 +187,12 @@ class ScaleChooser:
         """
         costs, limits = self.forecast(height, width), policy or Policy()
         gflops, milliseconds = self._limited(costs, limits, words)
-        able = limits.within(
-            len(costs.scales),
-            None if gflops is None else [g - costs.own + spent[0] for g in gflops],
-            None if milliseconds is None else [ms + spent[1] for ms in milliseconds],
-        )
+        if gflops is not None:  # choosing is over, and is part of what was spent
+            gflops = [g - costs.own + spent[0] for g in gflops]
+        if milliseconds is not None:
+            choosing, _ = self._milliseconds(costs.sizes)
+            milliseconds = [ms - choosing + spent[1] for ms in milliseconds]
+        able = limits.within(len(costs.scales), gflops, milliseconds)
         return max([costs.scales[index] for index in able] + [scale])
 
     def _look(self, image: NDArray[np.uint8]) -> tuple[list[float], float | None]:
@@ -201,7 +203,12 @@ class ScaleChooser:
         with torch.no_grad():
             if not isinstance(self.selector, DenseSelector):
                 return self.selector(pixels, native)[0].double().tolist(), None
-            scores, words = self._folded.of(self.selector).expect(pixels, native)
+            quick = self._folded.of(self.selector)
+            if (
+                type(quick).forward is not DenseSelector.forward
+            ):  # one of somebody else's, with its own scores
+                return quick(pixels, native)[0].double().tolist(), None
+            scores, words = quick.expect(pixels, native)
         return scores[0].double().tolist(), float(words[0])
 
     def _inputs(self, image: NDArray[np.uint8]) -> tuple[Tensor, Tensor]:
@@ -234,23 +241,23 @@ class ScaleChooser:
                 self._flops[shape] = count(lambda: self.selector(*inputs))[1].check().flops / 1e9
         return self._flops[shape]
 
-    def _milliseconds(self, sizes: Sequence[tuple[int, int]]) -> list[float]:
-        """Expected time of choosing and reading at each size: linear in pixels, measured once here."""
+    def _milliseconds(self, sizes: Sequence[tuple[int, int]]) -> tuple[float, list[float]]:
+        """Expected time of choosing, and of reading at each size: linear in pixels, measured once here."""
         with self._lock:
             if self._latency is None:
                 self._latency = self._measure_latency()
-        fixed, per_pixel = self._latency
-        return [fixed + per_pixel * height * width for height, width in sizes]
+        choosing, fixed, per_pixel = self._latency
+        return choosing, [fixed + per_pixel * height * width for height, width in sizes]
 
-    def _measure_latency(self) -> tuple[float, float]:
+    def _measure_latency(self) -> tuple[float, float, float]:
         points = []
         for side in (256, 640):
             picture = as_tensor(_page(side))
             points.append((side * side, _quickest(partial(self._read, picture))))
         (small, first), (large, last) = points
         slope = max(0.0, (last - first) / (large - small))
-        choosing = _quickest(lambda: self._look(_page(640)))
-        return max(0.0, first - slope * small) + choosing, slope
+        page = _page(640)
+        return _quickest(lambda: self._look(page)), max(0.0, first - slope * small), slope
 
     def _read(self, picture: Tensor) -> None:
         import torch

@@ -108,7 +108,7 @@ class TrainConfig(PartConfig):
         ema: decay of the weights' running average, which is what is exported; 0 for none.
         precision: "bf16-mixed" (autocast) or "32-true".
         channels_last: keep images in channels-last order, which is faster for convolutions.
-        accelerator: "auto", "cpu", "cuda", "mps"; "cuda:1" for one that is not the first.
+        accelerator: "auto", "cpu", "cuda" (or "gpu"), "mps"; "cuda:1" for one that is not the first.
         seed: of everything random.
         workers: processes that read or render samples.
         worker_nice: how far these stand back for the training itself (0-19).
@@ -146,7 +146,7 @@ class TrainConfig(PartConfig):
     ema: float = Field(default=0.999, ge=0, lt=1)
     precision: Literal["bf16-mixed", "32-true"] = "bf16-mixed"
     channels_last: bool = True
-    accelerator: str = "auto"
+    accelerator: str = Field(default="auto", pattern=r"^(auto|cpu|mps|gpu|cuda(:\d+)?)$")
     seed: int = Field(default=0, ge=0)
     workers: int = Field(default=1, ge=0)
     worker_nice: int = Field(default=5, ge=0, le=19)

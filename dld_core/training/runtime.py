@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 from lightning_fabric import Fabric
+from lightning_fabric.utilities.exceptions import MisconfigurationException
 
 from dld_core.errors import DeviceError, TrainingError
 from dld_core.interfaces import TrainableSpotter
@@ -25,6 +26,8 @@ def make_fabric(config: TrainConfig, devices: int | None) -> Fabric:
     local = int(os.environ["LOCAL_WORLD_SIZE"]) if under_torchrun else (devices or 1)
     nodes = int(os.environ.get("GROUP_WORLD_SIZE", "1")) if under_torchrun else 1
     kind, _, index = config.accelerator.partition(":")
+    if index and local > 1:
+        raise DeviceError(f"'accelerator: {config.accelerator}' is one device, and {local} are asked for")
     strategy: Any = "auto"
     if local * nodes > 1:
         from lightning_fabric.strategies.ddp import DDPStrategy
@@ -34,12 +37,12 @@ def make_fabric(config: TrainConfig, devices: int | None) -> Fabric:
     try:
         return Fabric(
             accelerator=kind,
-            devices=[int(index)] if index and kind == "cuda" and local == 1 else local,
+            devices=[int(index)] if index else local,
             num_nodes=nodes,
             strategy=strategy,
             precision=config.precision,
         )
-    except (RuntimeError, ValueError) as error:
+    except (RuntimeError, ValueError, MisconfigurationException) as error:
         raise DeviceError(
             f"cannot train on {local} device(s) of kind '{config.accelerator}': {error}; "
             "lower --devices or change 'accelerator'"

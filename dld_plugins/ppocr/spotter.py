@@ -85,7 +85,8 @@ class PPOCRSpotter(TrainableSpotter):
         self._sessions.untouched(files.detector, constants_of(self.detector))
         self._sessions.untouched(files.reader, reader_constants(self.reader, self.decoder))
 
-    own_photos: ClassVar[Mapping[str, Any]] = {  # the detector learns; lines are read from native pixels
+    # The detector learns; lines are read from native pixels.
+    adaptation_settings: ClassVar[Mapping[str, Any]] = {
         "options": {"max_length": 1},
         "freeze": ["reader.*", "decoder.*"],
         "losses": {"recognition": 0},
