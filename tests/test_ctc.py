@@ -189,15 +189,12 @@ def test_texts_are_scored_alike_with_torch_and_without(seed: int) -> None:
     torch.testing.assert_close(found, wanted)
 
 
-def _sure(log_probs: Tensor) -> bool:
-    """Whether the text of the best alignment of a word [T, V] has more than half of the probability."""
-    return _every_text(log_probs)[_collapse(tuple(log_probs.argmax(1).tolist()))] > 0.5
-
-
 @pytest.mark.parametrize("sharp", [2.0, 6.0, 12.0])
 def test_sure_words_need_no_search(sharp: float, monkeypatch: pytest.MonkeyPatch) -> None:
-    log_probs = torch.cat([_columns(seed, columns=7, tokens=4, sharp=sharp) for seed in SEEDS]).numpy()
-    sure = np.array([_sure(torch.from_numpy(word)) for word in log_probs])
+    log_probs = torch.cat([_columns(seed, columns=6, tokens=4, sharp=sharp) for seed in SEEDS]).numpy()
+    truths = [_every_text(torch.from_numpy(word)) for word in log_probs]
+    plain = [_collapse(tuple(word.argmax(1).tolist())) for word in log_probs]
+    sure = np.array([truth[text] > 0.5 for truth, text in zip(truths, plain, strict=True)])
     searched: list[int] = []
 
     def spy(rows: NDArray[np.float64], width: int, count: int) -> Texts:
@@ -207,9 +204,8 @@ def test_sure_words_need_no_search(sharp: float, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(prefix_search, "search_prefixes", spy)
     found = best_texts(log_probs, 1, 400)
     assert searched == [int((~sure).sum())]
-    for row in range(len(log_probs)):
-        truth = _every_text(torch.from_numpy(log_probs[row]))
-        best = max(truth, key=lambda text: truth[text])
+    for row, truth in enumerate(truths):
+        best = max(truth, key=truth.__getitem__)
         assert _found(found, row) == [best]
         assert _probabilities(found, row) == pytest.approx([truth[best]])
 
