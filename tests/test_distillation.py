@@ -433,15 +433,20 @@ def test_segmentation_shows_the_map_that_it_trains() -> None:
     assert shown.maps["text"].logits.shape[1:] == (128 // shown.maps["text"].stride, 192)
 
 
+ON_PAGES: dict[str, Any] = {
+    "backend": "segmentation",
+    "options": {"preset": "tiny"},
+    "data": [{"kind": "synth", "page": {"page_size": [96, 128]}}],
+    "reference": 96,
+    "sizes": [96],
+}
+
+
 def test_segmentation_is_distilled_with_its_detector(runs: Runs) -> None:
     teacher, before = segmentation(), everything(segmentation())
     runs.distill(
-        *("run",),
-        backend="segmentation",
-        options={"preset": "tiny"},
-        data=[{"kind": "synth", "page": {"page_size": [96, 128]}}],
-        reference=96,
-        sizes=[96],
+        "run",
+        **ON_PAGES,
         steps=2,
         scales=[0.5, 1.0],
         distiller_options={"k": 2, "logit": 0.5},
@@ -559,12 +564,8 @@ def test_a_student_learns_from_another_backends_readings(runs: Runs, monkeypatch
     monkeypatch.setattr(teacher.decoder, "beam_search", say)
     monkeypatch.setattr(student.decoder, "log_prob", hear)
     runs.distill(
-        *("run",),
-        backend="segmentation",
-        options={"preset": "tiny"},
-        data=[{"kind": "synth", "page": {"page_size": [96, 128]}}],
-        reference=96,
-        sizes=[96],
+        "run",
+        **ON_PAGES,
         steps=1,
         start="random",
         scales=[1.0],

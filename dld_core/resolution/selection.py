@@ -125,13 +125,16 @@ class ScaleChooser:
         return Choice(costs.scales[index], scores, costs.shares, costs.own, taken, words, note)
 
     def _limited(
-        self, costs: Forecast, policy: Policy, words: int
+        self, costs: Forecast, policy: Policy, words: int, spent: tuple[float, float] | None = None
     ) -> tuple[list[float] | None, list[float] | None]:
-        """GFLOPs and milliseconds of each scale, choosing included, as far as the policy limits them."""
+        """GFLOPs and milliseconds of each scale, as far as the policy limits them, on top of what was spent:
+        on choosing, where nothing else is named.
+        """
         gflops = milliseconds = None
         if policy.budget is not None:
             read = [self._gflops_of(size, words) for size in costs.sizes]
-            gflops = [g + costs.own for g in read if g is not None]
+            before = costs.own if spent is None else spent[0]
+            gflops = [before + g for g in read if g is not None]
             if len(gflops) < len(read):
                 raise ConfigError(
                     f"what {type(self.spotter).__name__} costs is not known in FLOPs, so it cannot be held "
@@ -139,7 +142,8 @@ class ScaleChooser:
                 )
         if policy.max_latency_ms is not None:
             choosing, reading = self._milliseconds(costs.sizes)
-            milliseconds = [choosing + ms for ms in reading]
+            before = choosing if spent is None else spent[1]
+            milliseconds = [before + ms for ms in reading]
         return gflops, milliseconds
 
     def forecast(self, height: int, width: int) -> Forecast:
@@ -186,13 +190,7 @@ class ScaleChooser:
             The scale itself where no larger one is possible.
         """
         costs, limits = self.forecast(height, width), policy or Policy()
-        gflops, milliseconds = self._limited(costs, limits, words)
-        if gflops is not None:  # choosing is over, and is part of what was spent
-            gflops = [g - costs.own + spent[0] for g in gflops]
-        if milliseconds is not None:
-            choosing, _ = self._milliseconds(costs.sizes)
-            milliseconds = [ms - choosing + spent[1] for ms in milliseconds]
-        able = limits.within(len(costs.scales), gflops, milliseconds)
+        able = limits.within(len(costs.scales), *self._limited(costs, limits, words, spent))
         return max([costs.scales[index] for index in able] + [scale])
 
     def _look(self, image: NDArray[np.uint8]) -> tuple[list[float], float | None]:
