@@ -20,10 +20,10 @@ from torch import Tensor
 
 from dld_backends.maskrcnn import MaskRCNNSpotter
 from dld_backends.recognition.attention import AttentionDecoder
-from dld_core.charset import PRINTABLE_ASCII, Charset
 from dld_core.data.synth import PageRenderer, SynthConfig
+from dld_core.decoders.charset import PRINTABLE_ASCII, Charset
+from dld_core.decoders.ctc import CTCDecoder
 from dld_core.interfaces import SequenceDecoder
-from dld_core.text.ctc import CTCDecoder
 from dld_core.types import Batch, Hypotheses
 
 Clock = Callable[[], float]

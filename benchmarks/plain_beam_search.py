@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from dld_backends.recognition.attention import AttentionDecoder, State
-from dld_core.text.ctc import BLANK, CTCDecoder
+from dld_core.decoders.ctc import BLANK, CTCDecoder
 
 Scored = list[tuple[list[int], float]]
 """Token ids (without padding) and log-probability, best first."""

@@ -18,10 +18,10 @@ from typing import Any
 import numpy as np
 from rapidocr import RapidOCR
 
-from dld_core.charset import PRINTABLE_ASCII
+from dld_core.decoders.charset import PRINTABLE_ASCII
 from dld_core.evaluation import ImageWords, read_ground_truth, score
 from dld_core.evaluation.reading import annotated_images
-from dld_core.imaging import open_image
+from dld_core.images import open_image
 from dld_plugins.rapidocr import words_of
 
 

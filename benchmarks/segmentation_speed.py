@@ -27,12 +27,12 @@ from torch import Tensor
 
 from dld_backends.maskrcnn import MaskRCNNSpotter
 from dld_backends.segmentation import SegmentationSpotter, onnx_spotter, pages
+from dld_core.cli.calibration import calibration_pages
 from dld_core.data.synth import PageRenderer, SynthConfig
+from dld_core.decoders import ctc, roi_sampling
+from dld_core.decoders.targets import draw_targets
 from dld_core.errors import WeightsError
-from dld_core.exporting import calibration_pages
 from dld_core.interfaces import Spotter
-from dld_core.text import ctc, roi_sampling
-from dld_core.text.targets import draw_targets
 from dld_core.types import Sample
 
 HEIGHT, WIDTH, WORDS = 720, 1280, 50

@@ -24,21 +24,21 @@ if TYPE_CHECKING:
     from dld_core.errors import TrainingError as TrainingError
     from dld_core.errors import UnknownPartError as UnknownPartError
     from dld_core.errors import WeightsError as WeightsError
-    from dld_core.hookspecs import hookimpl as hookimpl
     from dld_core.interfaces import Distiller as Distiller
     from dld_core.interfaces import ResolutionSelector as ResolutionSelector
     from dld_core.interfaces import SequenceDecoder as SequenceDecoder
     from dld_core.interfaces import Spotter as Spotter
     from dld_core.interfaces import TrainableSpotter as TrainableSpotter
+    from dld_core.pipeline.wrapper import DLDWrapper as DLDWrapper
+    from dld_core.plugins.hookspecs import hookimpl as hookimpl
+    from dld_core.results.page import Page as Page
     from dld_core.types import Batch as Batch
     from dld_core.types import DenseMap as DenseMap
     from dld_core.types import Hypotheses as Hypotheses
-    from dld_core.types import Page as Page
     from dld_core.types import RecognitionTrace as RecognitionTrace
     from dld_core.types import Sample as Sample
     from dld_core.types import TrainOutput as TrainOutput
     from dld_core.types import Word as Word
-    from dld_core.wrapper import DLDWrapper as DLDWrapper
 
     __version__: str
 
@@ -57,19 +57,19 @@ _HOMES = {
         "UnknownPartError",
         "WeightsError",
     ),
-    "hookspecs": ("hookimpl",),
+    "plugins.hookspecs": ("hookimpl",),
     "interfaces": ("Distiller", "ResolutionSelector", "SequenceDecoder", "Spotter", "TrainableSpotter"),
     "types": (
         "Batch",
         "DenseMap",
         "Hypotheses",
-        "Page",
         "RecognitionTrace",
         "Sample",
         "TrainOutput",
         "Word",
     ),
-    "wrapper": ("DLDWrapper",),
+    "pipeline.wrapper": ("DLDWrapper",),
+    "results.page": ("Page",),
 }
 _HOME_OF = {name: f"dld_core.{module}" for module, names in _HOMES.items() for name in names}
 

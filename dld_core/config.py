@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
@@ -86,3 +87,13 @@ def _explain(model: type[BaseModel], error: ValidationError, where: str) -> str:
             lines.append(f"'{key}': {item['msg']} (got {item['input']!r})")
     prefix = f"{where}: " if where else ""
     return prefix + "; ".join(lines)
+
+
+def home() -> Path:
+    """The cache folder (it may not exist yet); nothing is created by asking."""
+    chosen = os.environ.get("DLD_HOME")
+    if chosen:
+        return Path(chosen).expanduser()
+    from platformdirs import user_cache_path
+
+    return user_cache_path("dld", appauthor=False)

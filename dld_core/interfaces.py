@@ -9,10 +9,12 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
 
+import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from dld_core.config import PartConfig
@@ -83,7 +85,7 @@ class Spotter(ABC):
         """The file of the student or the selector that ships with its bundled weights, None where none does.
 
         "student": weights of the same architecture, distilled to read small images. "selector": a file
-        of `dld_core.resolution`.
+        of `dld_core.selection`.
         """
         del part
         return None
@@ -222,6 +224,26 @@ class Distiller(nn.Module, ABC):
         self, teacher: RecognitionTrace, student: RecognitionTrace, student_decoder: SequenceDecoder
     ) -> dict[str, Tensor]:
         """Named scalar losses; every term of `zero_when_equal` is 0 where student and teacher agree."""
+
+
+@runtime_checkable
+class Exportable(Protocol):
+    """A spotter that can be written as ONNX."""
+
+    def export(self, file: Path, calibration: Sequence[NDArray[np.uint8]] | None = None) -> list[Path]:
+        """Write a float file and, with calibration, an int8 one.
+
+        Args:
+            file: NAME.onnx; other files may be written beside it, named NAME.*.
+            calibration: RGB images [H, W, 3] at the size they are read at.
+
+        Returns:
+            What `weights=` takes, of this backend or of the engine exported for; the float file first.
+
+        Raises:
+            MissingExtraError: a package that this needs is absent.
+            WeightsError: the files cannot be written.
+        """
 
 
 def module_device(module: nn.Module) -> torch.device:

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from dld_core import geometry
 from dld_core.errors import MissingExtraError
-from dld_core.imaging.opencv import import_cv2
+from dld_core.images.opencv import import_cv2
 from dld_core.types import Word
 
 TOO_SMALL = 8  # pixels; a side below this holds nothing legible, and engines fail on it in their own ways

@@ -16,8 +16,8 @@ from typing import Any
 
 import numpy as np
 
+from dld_core.config import home
 from dld_core.evaluation.cost import SizedCost
-from dld_core.home import home
 from dld_plugins.engine import require
 
 Shape = tuple[int, ...]

@@ -23,9 +23,9 @@ from torch import Tensor
 from dld_core.config import PartConfig
 from dld_core.errors import MissingExtraError, WeightsError
 from dld_core.evaluation.cost import SizedCost
-from dld_core.imaging import resize
+from dld_core.images import resize
 from dld_core.interfaces import Companion, Spotter
-from dld_core.parts import companion_file
+from dld_core.pipeline.parts import companion_file
 from dld_core.types import Word
 from dld_plugins import engine
 from dld_plugins.onnx_cost import flops, sized_cost

@@ -13,8 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from dld_core.charset import Charset
 from dld_core.config import PartConfig
+from dld_core.decoders.charset import Charset
 from dld_core.interfaces import Distiller, ResolutionSelector, SequenceDecoder, Spotter, TrainableSpotter
 from dld_core.testing import (
     DistillerContract,
@@ -26,7 +26,7 @@ from dld_core.testing import (
 from dld_core.testing.reference import ColumnDecoder
 from dld_core.types import Batch, Hypotheses, RecognitionTrace, TrainOutput, Word
 
-sys.path.insert(0, str(Path(__file__).parent / "plugins" / "example_spotter"))
+sys.path.insert(0, str(Path(__file__).parent / "sample_plugins" / "example_spotter"))
 from example_spotter import ExampleSpotter
 
 BROKEN: list[tuple[str, str, Callable[[], Any]]] = []  # (contract, what is wrong, how to make it)

@@ -79,8 +79,8 @@ def test_verbs_import_only_light_modules_at_the_top(path: Path) -> None:
     "code",
     [
         "import dld_core; dld_core.__version__; dld_core.hookimpl; dld_core.Word",
-        "from dld_core.registry import GROUPS; [g.describe() for g in GROUPS]",
-        "from dld_core.hooks import hooks; hooks.step_ended(step=1, metrics={})",
+        "from dld_core.plugins.registry import GROUPS; [g.describe() for g in GROUPS]",
+        "from dld_core.plugins.hooks import hooks; hooks.step_ended(step=1, metrics={})",
         "from dld_core.cli import main; main(['--help'])",
         "from dld_core.cli import main; main(['backends'])",
         "from dld_core.cli import main; main(['backends', '--json'])",

@@ -13,8 +13,8 @@ import shapely
 from numpy.typing import NDArray
 
 from dld_backends.recognition.words import Points
-from dld_core.geometry import min_area_rectangle
-from dld_core.ribbon import ribbon
+from dld_core.geometry.polygons import min_area_rectangle
+from dld_core.geometry.ribbon import ribbon
 
 CURVED_SOLIDITY = 0.85
 """A mask that fills less than this of its convex hull is bent: it is read as a ribbon."""

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torchvision.models.detection.image_list import ImageList
 
-from dld_backends.images import rounded_up
+from dld_backends.detection.images import rounded_up
 from dld_backends.maskrcnn.config import MaskRCNNConfig
 from dld_backends.maskrcnn.heads import BoxHead, MaskHead
 from dld_backends.maskrcnn.polygons import mask_polygon, without_fragments
@@ -24,8 +24,8 @@ from dld_backends.recognition.encoder import SequenceEncoder
 from dld_backends.recognition.maps import ReadingMaps
 from dld_backends.recognition.spotter import ReadingSpotter
 from dld_backends.recognition.words import Points, read_words
-from dld_core.charset import Charset
-from dld_core.text.words import readable_words
+from dld_core.decoders.charset import Charset
+from dld_core.decoders.words import readable_words
 from dld_core.types import Batch, BoxOpinion, TrainOutput, Word
 
 _SHOWN = 64  # proposals of an image that a teacher judges for its student

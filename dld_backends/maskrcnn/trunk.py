@@ -9,7 +9,7 @@ from torch import Tensor
 from torchvision.ops import FeaturePyramidNetwork
 from torchvision.ops.feature_pyramid_network import LastLevelMaxPool
 
-from dld_backends.backbone import NormalizedTrunk, detail_stem, feature_body
+from dld_backends.detection.backbone import NormalizedTrunk, detail_stem, feature_body
 from dld_backends.maskrcnn.config import MaskRCNNConfig
 from dld_backends.recognition.maps import ReadingMaps
 

@@ -13,9 +13,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from dld_core.charset import Charset
+from dld_core.decoders.charset import Charset
+from dld_core.decoders.precision import full_precision
 from dld_core.interfaces import SequenceDecoder
-from dld_core.text.precision import full_precision
 from dld_core.types import Hypotheses
 
 _WORTH_DROPPING = 0.8

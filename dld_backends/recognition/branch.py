@@ -13,11 +13,11 @@ from torch import Tensor, nn
 from dld_backends.recognition.encoder import SequenceEncoder, conv_norm_relu, separable_norm_relu
 from dld_backends.recognition.maps import ReadingMaps
 from dld_backends.recognition.words import certainty
-from dld_core.charset import Charset
+from dld_core.decoders.charset import Charset
+from dld_core.decoders.precision import full_precision
+from dld_core.decoders.roi_sampling import sample_regions
+from dld_core.decoders.words import Regions, readable_words
 from dld_core.interfaces import SequenceDecoder
-from dld_core.text.precision import full_precision
-from dld_core.text.roi_sampling import sample_regions
-from dld_core.text.words import Regions, readable_words
 from dld_core.types import RecognitionTrace
 
 __all__ = ["RecognitionBranch", "readable_words"]  # what a backend that reads regions needs

@@ -7,8 +7,8 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from dld_core.charset import PRINTABLE_ASCII
 from dld_core.config import PartConfig
+from dld_core.decoders.charset import PRINTABLE_ASCII
 
 
 class ReadingConfig(PartConfig):

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from dld_core.text.precision import full_precision
+from dld_core.decoders.precision import full_precision
 
 
 def conv_norm_relu(

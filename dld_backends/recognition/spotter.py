@@ -10,15 +10,15 @@ from typing import Any, ClassVar, Self
 import torch
 from torch import Tensor
 
-from dld_backends.images import same_size_groups, stack_images
+from dld_backends.detection.images import same_size_groups, stack_images
 from dld_backends.recognition.branch import RecognitionBranch
 from dld_backends.recognition.config import ReadingConfig
 from dld_backends.recognition.maps import ReadingMaps
-from dld_backends.weights import load_weights
-from dld_core.folding import FoldedCopy
+from dld_backends.recognition.weights import load_weights
+from dld_core.decoders.words import jitter_regions, readable_words
 from dld_core.interfaces import Companion, SequenceDecoder, TrainableSpotter, module_device
-from dld_core.parts import companion_file
-from dld_core.text.words import jitter_regions, readable_words
+from dld_core.pipeline.parts import companion_file
+from dld_core.runtimes.folding import FoldedCopy
 from dld_core.types import Batch, RecognitionTrace, TrainOutput, Word
 
 

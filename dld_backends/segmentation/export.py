@@ -17,10 +17,10 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from dld_backends.segmentation.onnx_file import DETECTOR, READER, described, reader_file
+from dld_core.decoders.ctc import CTCDecoder
+from dld_core.decoders.roi_sampling import sample_points
 from dld_core.errors import MissingExtraError, WeightsError
-from dld_core.folding import fold_norms
-from dld_core.text.ctc import CTCDecoder
-from dld_core.text.roi_sampling import sample_points
+from dld_core.runtimes.folding import fold_norms
 
 if TYPE_CHECKING:
     from dld_backends.segmentation.spotter import SegmentationSpotter

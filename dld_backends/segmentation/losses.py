@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from torch import Tensor
 
 from dld_backends.segmentation.network import Maps
-from dld_core.text.map_losses import balanced_cross_entropy, border_distance, dice_loss
+from dld_core.decoders.map_losses import balanced_cross_entropy, border_distance, dice_loss
 
 # As the authors' code weights them.
 WEIGHTS = {"probability": 5.0, "threshold": 10.0, "binary": 1.0}

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from dld_backends.backbone import NormalizedTrunk, feature_body
+from dld_backends.detection.backbone import NormalizedTrunk, feature_body
 from dld_backends.recognition.encoder import conv_norm_relu, separable_norm_relu
 from dld_backends.recognition.maps import ReadingMaps
 from dld_backends.segmentation.config import SegmentationConfig

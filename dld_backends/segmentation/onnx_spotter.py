@@ -12,16 +12,16 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from dld_backends.images import rounded_up, same_size_groups
+from dld_backends.detection.images import rounded_up, same_size_groups
 from dld_backends.recognition.words import Points, certainty
 from dld_backends.segmentation.config import SegmentationConfig
 from dld_backends.segmentation.onnx_file import OnnxPair, open_pair
 from dld_backends.segmentation.pages import find_words
-from dld_core.charset import Charset
+from dld_core.decoders.charset import Charset
+from dld_core.decoders.prefix_search import best_texts, spell
+from dld_core.decoders.roi_sampling import region_grids
 from dld_core.errors import ConfigError, WeightsError
 from dld_core.interfaces import Spotter
-from dld_core.text.prefix_search import best_texts, spell
-from dld_core.text.roi_sampling import region_grids
 from dld_core.types import Word
 
 _FREE = frozenset(

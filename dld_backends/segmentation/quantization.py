@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dld_backends.images import rounded_up
+from dld_backends.detection.images import rounded_up
 from dld_backends.segmentation.config import SegmentationConfig
 from dld_backends.segmentation.onnx_file import reader_file
 from dld_backends.segmentation.pages import region_options
 from dld_backends.segmentation.regions import find_regions
-from dld_core.text.roi_sampling import region_grids
+from dld_core.decoders.roi_sampling import region_grids
 
 Inputs = Mapping[str, NDArray[Any]]
 

@@ -14,9 +14,9 @@ import numpy as np
 import shapely
 from numpy.typing import NDArray
 
-from dld_core.geometry import SAME_LEVEL, TALL
-from dld_core.ribbon import ribbon
-from dld_core.text.offsets import Points, offset, unclip_distance
+from dld_core.geometry.offsets import Points, offset, unclip_distance
+from dld_core.geometry.polygons import SAME_LEVEL, TALL
+from dld_core.geometry.ribbon import ribbon
 
 Contour = NDArray[Any]  # int32 [n, 1, 2], as OpenCV gives them
 

@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from dld_backends.images import rounded_up
+from dld_backends.detection.images import rounded_up
 from dld_backends.recognition.branch import RecognitionBranch
 from dld_backends.recognition.encoder import SequenceEncoder
 from dld_backends.recognition.maps import ReadingMaps
@@ -21,10 +21,10 @@ from dld_backends.segmentation.config import SegmentationConfig
 from dld_backends.segmentation.losses import binarization_losses
 from dld_backends.segmentation.network import BinarizationHead, LightTrunk
 from dld_backends.segmentation.pages import find_words
-from dld_core.charset import Charset
-from dld_core.text.ctc import CTCDecoder
-from dld_core.text.targets import draw_targets
-from dld_core.text.words import readable_words
+from dld_core.decoders.charset import Charset
+from dld_core.decoders.ctc import CTCDecoder
+from dld_core.decoders.targets import draw_targets
+from dld_core.decoders.words import readable_words
 from dld_core.types import Batch, DenseMap, TrainOutput, Word
 
 
@@ -57,7 +57,7 @@ class SegmentationSpotter(ReadingSpotter):
         return super().create(weights, device, **options)
 
     def export(self, file: Path, calibration: Sequence[NDArray[np.uint8]] | None = None) -> list[Path]:
-        """Write it as ONNX; see `dld_core.exporting.Exportable`."""
+        """Write it as ONNX; see `dld_core.interfaces.Exportable`."""
         from dld_backends.segmentation.export import export
 
         return export(self, file, calibration)

@@ -84,7 +84,7 @@ def _load_verb(verb: str) -> Any:
 
 def _sentence(error: BaseException) -> tuple[str, int] | None:
     """What to print for an error and the exit code; None for one that nobody foresaw (a bug)."""
-    from dld_core.doctor.diagnosis import explain
+    from dld_core.errors import explain
 
     known = explain(error)
     if known is not None:
@@ -119,7 +119,7 @@ def _root(
     """Read scene text at the smallest resolution that still reads it right."""
     del debug, version
     if plugin:
-        from dld_core.hooks import hooks
+        from dld_core.plugins.hooks import hooks
 
         for name in plugin:
             hooks.load(name)

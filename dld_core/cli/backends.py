@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from dld_core.registry import PartInfo
+    from dld_core.plugins.registry import PartInfo
 
 _WORDS = {
     "usable": "[green]usable[/]",
@@ -25,7 +25,7 @@ def backends(
 
     Without --load nothing is imported: "found" means that its package and requirements are installed.
     """
-    from dld_core import registry
+    from dld_core.plugins import registry
 
     parts = [part for group in registry.GROUPS for part in group.describe(load=load)]
     if json:

@@ -13,9 +13,9 @@ from dld_core.cli.building import OPTION_FORM, OPTION_HELP, none, spotter_option
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from dld_core.evaluation.chosen import ChosenScale
-    from dld_core.evaluation.cost.bench import Reader, ScaleCost
-    from dld_core.wrapper import DLDWrapper
+    from dld_core.pipeline.wrapper import DLDWrapper
+    from dld_core.selection.chosen import ChosenScale
+    from dld_core.study.bench import Reader, ScaleCost
 
 
 def bench(
@@ -45,11 +45,11 @@ def bench(
     All scales of an image are read in turn, so that a noisy machine hurts them alike; with a selector, the
     row `auto` is its choice.
     """
-    from dld_core.evaluation.cost.bench import bench as measure
-    from dld_core.evaluation.cost.bench import threads as using
     from dld_core.evaluation.fixed import FixedScale, parse_scales
-    from dld_core.imaging import list_images, open_image
-    from dld_core.wrapper import DLDWrapper
+    from dld_core.images import list_images, open_image
+    from dld_core.pipeline.wrapper import DLDWrapper
+    from dld_core.study.bench import bench as measure
+    from dld_core.study.bench import threads as using
 
     chosen = parse_scales(scales)
     loads = [partial(open_image, path) for path in list_images(images)[:limit]]
@@ -77,8 +77,8 @@ def bench(
 
 def _chosen(wrapper: DLDWrapper) -> list[ChosenScale]:
     """The selector's choice, where there is a selector."""
-    from dld_core.evaluation.chosen import ChosenScale
-    from dld_core.resolution import ScaleChooser
+    from dld_core.selection import ScaleChooser
+    from dld_core.selection.chosen import ChosenScale
 
     if wrapper.selector is None:
         return []

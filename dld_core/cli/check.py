@@ -31,7 +31,7 @@ def check(
 
     Exit 0 when none is broken, else 1.
     """
-    from dld_core import registry
+    from dld_core.plugins import registry
 
     options = parse_options(option)
     registry.locate(name, group)  # a misspelt name is told before torch is loaded

@@ -25,7 +25,7 @@ def distill(
 
     target = folder(out, config)
     if "data" not in read_yaml(config):
-        from dld_core.resolution.run import SelectorRunConfig, run_selector
+        from dld_core.training.selector.run import SelectorRunConfig, run_selector
 
         if devices is not None:
             raise ConfigError(
@@ -34,8 +34,8 @@ def distill(
         run = SelectorRunConfig.load(config)
         typer.echo(str(run_selector(run, target, _say, max_minutes)))
         return
-    from dld_core.distillation import DistillConfig
-    from dld_core.distillation.selecting import distill_with_selector
+    from dld_core.training.distill.config import DistillConfig
+    from dld_core.training.distill.selecting import distill_with_selector
 
     result = distill_with_selector(
         DistillConfig.load(config),

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from dld_core.doctor.health import Finding
+    from dld_core.cli.doctor_checks.health import Finding
 
 _MARKS = {"ok": "[green]ok[/]", "note": "[yellow]note[/]", "fault": "[red]fault[/]"}
 
@@ -19,7 +19,7 @@ def doctor(
 
     Exit 0 when nothing is at fault, else 1.
     """
-    from dld_core.doctor.health import examine
+    from dld_core.cli.doctor_checks.health import examine
 
     findings = examine()
     if json:

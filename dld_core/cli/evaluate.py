@@ -14,7 +14,7 @@ from dld_core.cli.building import OPTION_FORM, OPTION_HELP, none, spotter_option
 if TYPE_CHECKING:
     from dld_core.evaluation import EvaluationResult, ImageWords, LexiconRule, Lexicons, Protocol
     from dld_core.evaluation.lines import Layout
-    from dld_core.wrapper import DLDWrapper
+    from dld_core.pipeline.wrapper import DLDWrapper
 
 T = TypeVar("T")
 
@@ -152,7 +152,7 @@ class _Part(NamedTuple):
 
     def open(self, **more: Any) -> DLDWrapper:
         """The wrapper."""
-        from dld_core.wrapper import DLDWrapper
+        from dld_core.pipeline.wrapper import DLDWrapper
 
         return DLDWrapper(self.backend, self.weights, self.device, **self.dials, **more)
 

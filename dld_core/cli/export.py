@@ -25,9 +25,10 @@ def export(
 
     Files NAME.* belong together: keep them in one folder.
     """
+    from dld_core.cli.calibration import calibration_pages
     from dld_core.errors import ConfigError
-    from dld_core.exporting import Exportable, calibration_pages
-    from dld_core.registry import backends
+    from dld_core.interfaces import Exportable
+    from dld_core.plugins.registry import backends
 
     if calibrate is not None and not int8:
         raise ConfigError("--calibrate is for --int8; give that too")

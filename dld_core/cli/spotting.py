@@ -17,9 +17,9 @@ from dld_core.errors import ConfigError, ImageError
 if TYPE_CHECKING:
     from rich.progress import Progress
 
-    from dld_core.request import Scale
-    from dld_core.types import Page
-    from dld_core.wrapper import DLDWrapper
+    from dld_core.pipeline.request import Scale
+    from dld_core.pipeline.wrapper import DLDWrapper
+    from dld_core.results.page import Page
 
 Format = Literal["table", "object", "array", "lines"]
 
@@ -90,7 +90,7 @@ def _json_format(images: list[str]) -> Format:
 
 def _find(images: list[str]) -> tuple[list[Path], list[str]]:
     """Every image named, once, in order; and what is wrong with arguments that name none."""
-    from dld_core.imaging.files import list_images
+    from dld_core.images.files import list_images
 
     found: dict[str, Path] = {}
     missing = []
@@ -140,8 +140,8 @@ def _make_folder(out: Path) -> None:
 def _wrapper(
     job: Job, backend: str, weights: str | None, device: str, threads: int | None, options: dict[str, Any]
 ) -> DLDWrapper:
-    from dld_core.devices import resolve_device
-    from dld_core.wrapper import DLDWrapper
+    from dld_core.pipeline.wrapper import DLDWrapper
+    from dld_core.runtimes.devices import resolve_device
 
     if threads is not None:
         import torch

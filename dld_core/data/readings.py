@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from dld_core.errors import DataError
-from dld_core.types import Page, Sample
+from dld_core.results.page import Page
+from dld_core.types import Sample
 
 
 def path_of(folder: str | Path, image: Path) -> Path:
@@ -52,7 +53,7 @@ def load(folder: str | Path, image: Path, confidence: float) -> Sample:
     Raises:
         ImageError: it cannot be opened any more. DataError: there is no reading of it.
     """
-    from dld_core.imaging import load_image
+    from dld_core.images import load_image
 
     page = find(folder, image)
     if page is None or page.error is not None:

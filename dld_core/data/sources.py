@@ -23,7 +23,7 @@ from dld_core.data.cache import PageCache
 from dld_core.data.formats import FORMATS, AnnotatedImage, load_sample, read
 from dld_core.data.formats.catalogue import ALIASES
 from dld_core.errors import ConfigError, DataError
-from dld_core.imaging.files import list_images
+from dld_core.images.files import list_images
 from dld_core.types import Sample
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from dld_core.charset import PRINTABLE_ASCII
+from dld_core.decoders.charset import PRINTABLE_ASCII
 from dld_core.interfaces import SequenceDecoder
 from dld_core.types import Hypotheses, TrainOutput
 

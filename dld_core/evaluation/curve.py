@@ -21,7 +21,7 @@ from dld_core.evaluation.cost.counter import count
 from dld_core.evaluation.fixed import FixedScale
 from dld_core.evaluation.scores import EvaluationResult, Tally
 from dld_core.evaluation.words import ImageWords
-from dld_core.imaging import open_image
+from dld_core.images import open_image
 from dld_core.types import Word
 
 Score = Callable[[Mapping[str, ImageWords]], EvaluationResult]

@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 
 from dld_core.errors import DataError
 from dld_core.evaluation.words import ImageWords
-from dld_core.imaging import list_images, open_image
-from dld_core.types import Page, Word
+from dld_core.images import list_images, open_image
+from dld_core.results.page import Page
+from dld_core.types import Word
 
 Track = Callable[[Iterable[tuple[str, Path]]], Iterable[tuple[str, Path]]]
 

@@ -21,7 +21,7 @@ from pydantic import Field, field_validator
 
 from dld_core.config import PartConfig, read_yaml
 from dld_core.errors import ConfigError
-from dld_core.parts import SELECTOR_FILE
+from dld_core.pipeline.parts import SELECTOR_FILE
 from dld_core.study.config import DEFAULT_GAMMAS, SetConfig, StudyConfig, SystemConfig, checked_prices
 
 Say = Callable[[str], None]
@@ -128,8 +128,8 @@ def _students(
     config: AblationConfig, runs: Mapping[str, dict[str, Any]], out: Path, say: Say
 ) -> dict[str, SystemConfig]:
     """Teach the students; the teacher and they, as systems."""
-    from dld_core.distillation import DistillConfig
-    from dld_core.distillation.selecting import distill_with_selector
+    from dld_core.training.distill.config import DistillConfig
+    from dld_core.training.distill.selecting import distill_with_selector
 
     settings = {name: DistillConfig.parse(values, where=f"variant {name!r}") for name, values in runs.items()}
     first = next(iter(settings.values()))
@@ -164,8 +164,8 @@ def _selectors(
     config: AblationConfig, runs: Mapping[str, dict[str, Any]], out: Path, say: Say
 ) -> dict[str, SystemConfig]:
     """Make the selectors; their spotter, as one system that they all choose for."""
-    from dld_core.resolution.run import SelectorRunConfig, run_selector
-    from dld_core.resolution.training import is_made
+    from dld_core.training.selector.run import SelectorRunConfig, run_selector
+    from dld_core.training.selector.training import is_made
 
     settings = {
         name: SelectorRunConfig.parse(values, where=f"variant {name!r}") for name, values in runs.items()

@@ -51,7 +51,7 @@ def _apart(config: SystemConfig, device: str, threads: int | None, paths: Sequen
 
 def _read_and_watch(config: SystemConfig, device: str, threads: int | None, paths: Sequence[Path]) -> Peaks:
     from dld_core.evaluation.cost.memory import peak_bytes
-    from dld_core.imaging import open_image
+    from dld_core.images import open_image
     from dld_core.study.readings import System, cpu_threads
 
     found = {}

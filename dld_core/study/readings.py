@@ -17,16 +17,16 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
-from dld_core.digest import digest_of
 from dld_core.errors import ConfigError, DataError
 from dld_core.evaluation.fixed import Base, FixedScale
 from dld_core.evaluation.words import ImageWords
-from dld_core.imaging import open_image
+from dld_core.images import open_image
 from dld_core.interfaces import Spotter
-from dld_core.parts import find_selector
-from dld_core.resolution import Choice, Policy, ScaleChooser
-from dld_core.resolution.measure import border_cuts, without_borders
+from dld_core.pipeline.parts import find_selector
+from dld_core.runtimes.digest import digest_of
+from dld_core.selection import Choice, Policy, ScaleChooser
 from dld_core.study.config import StudyConfig, SystemConfig
+from dld_core.training.selector.measure import border_cuts, without_borders
 from dld_core.types import Word
 
 By = tuple[str, str, str]
@@ -132,7 +132,7 @@ class System:
     """
 
     def __init__(self, name: str, config: SystemConfig, device: str) -> None:
-        from dld_core.wrapper import DLDWrapper
+        from dld_core.pipeline.wrapper import DLDWrapper
 
         self.name = name
         self.oracle = config.oracle

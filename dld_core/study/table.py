@@ -16,7 +16,7 @@ from dld_core.evaluation import Lexicons, Protocol, score
 from dld_core.evaluation.curve import CurvePoint
 from dld_core.evaluation.lexicon import LexiconRule
 from dld_core.evaluation.words import ImageWords
-from dld_core.resolution import Policy
+from dld_core.selection import Policy
 from dld_core.study.config import StudyConfig, SystemConfig
 from dld_core.study.gain import Gain, Way, difference, gain_at_equal_time
 from dld_core.study.memory import Peaks, key

@@ -8,7 +8,7 @@ import dataclasses
 import torch
 from torch import Tensor
 
-from dld_core.charset import Charset
+from dld_core.decoders.charset import Charset
 from dld_core.interfaces import Distiller, SequenceDecoder
 from dld_core.testing import compare, samples
 from dld_core.testing.kit import contract, require

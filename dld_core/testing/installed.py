@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from dld_core import registry
 from dld_core.errors import DLDError
 from dld_core.interfaces import Distiller, ResolutionSelector, Spotter, TrainableSpotter
+from dld_core.plugins import registry
 from dld_core.testing.compare import seeded
 from dld_core.testing.distiller import DistillerContract
 from dld_core.testing.selector import ResolutionSelectorContract

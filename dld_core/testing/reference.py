@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from dld_core.charset import Charset
+from dld_core.decoders.charset import Charset
 from dld_core.interfaces import SequenceDecoder
 from dld_core.types import Hypotheses
 

@@ -16,8 +16,8 @@ from torch import Tensor, nn
 
 from dld_core.data.dataset import BatchStream, batches
 from dld_core.errors import TrainingError
-from dld_core.hooks import hooks
 from dld_core.interfaces import TrainableSpotter
+from dld_core.plugins.hooks import hooks
 from dld_core.training import checkpoint
 from dld_core.training.batch_file import save_batch
 from dld_core.training.clock import Clock

@@ -57,7 +57,7 @@ def build_spotter(config: TrainConfig) -> TrainableSpotter:
         WeightsError: it has no bundled weights, or none that fit its options.
         TrainingError: it can only predict.
     """
-    from dld_core.registry import backends
+    from dld_core.plugins.registry import backends
 
     weights = "bundled" if config.init and config.init.bundled else None
     spotter = backends.get(config.backend).create(weights=weights, device="cpu", **config.options)

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from dld_core.data.dataset import BatchStream
 from dld_core.errors import ConfigError
-from dld_core.imaging.tensors import as_tensor
+from dld_core.images.tensors import as_tensor
 from dld_core.interfaces import TrainableSpotter, module_device
 from dld_core.training.config import TrainConfig, ValidationConfig
 from dld_core.training.tasks import Parcel, Reading, Task, read_trace

@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from dld_core.config import home
 from dld_core.errors import WeightsError
-from dld_core.home import home
 from dld_plugins.engine import require
 from dld_plugins.ppocr.graph import EXTRA, Graph, OnnxModule
 

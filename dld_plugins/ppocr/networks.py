@@ -8,9 +8,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from dld_core.charset import Charset
+from dld_core.decoders.charset import Charset
+from dld_core.decoders.ctc import CTCDecoder
 from dld_core.errors import WeightsError
-from dld_core.text.ctc import CTCDecoder
 from dld_plugins.ppocr.config import COLUMN
 from dld_plugins.ppocr.graph import Graph, Node, OnnxModule
 from dld_plugins.ppocr.lines import HEIGHT

@@ -13,14 +13,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from dld_core.decoders.ctc import CTCDecoder
+from dld_core.decoders.map_losses import balanced_cross_entropy, dice_loss
+from dld_core.decoders.words import Regions, jitter_regions, readable_words
 from dld_core.errors import ConfigError, MissingExtraError, WeightsError
 from dld_core.evaluation.cost import SizedCost
-from dld_core.imaging import resize
+from dld_core.images import resize
 from dld_core.interfaces import Companion, TrainableSpotter, module_device
-from dld_core.parts import companion_file
-from dld_core.text.ctc import CTCDecoder
-from dld_core.text.map_losses import balanced_cross_entropy, dice_loss
-from dld_core.text.words import Regions, jitter_regions, readable_words
+from dld_core.pipeline.parts import companion_file
 from dld_core.types import Batch, DenseMap, RecognitionTrace, TrainOutput, Word
 from dld_plugins import engine
 from dld_plugins.onnx_cost import flops, sized_cost
@@ -150,7 +150,7 @@ class PPOCRSpotter(TrainableSpotter):
         return companion_file(self.weights_folder, self.config.preset, part) if self.reads_native else None
 
     def export(self, file: Path, calibration: Sequence[NDArray[np.uint8]] | None = None) -> list[Path]:
-        """Write ONNX files for RapidOCR; see `dld_core.exporting.Exportable`. There is no int8 file."""
+        """Write ONNX files for RapidOCR; see `Exportable`. There is no int8 file."""
         from dld_plugins.ppocr.export import export
 
         if calibration is not None:

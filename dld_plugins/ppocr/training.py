@@ -10,9 +10,9 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from dld_core.text.roi_sampling import region_grids, sample_points
-from dld_core.text.targets import draw_targets
-from dld_core.text.words import Regions
+from dld_core.decoders.roi_sampling import region_grids, sample_points
+from dld_core.decoders.targets import draw_targets
+from dld_core.decoders.words import Regions
 from dld_core.types import Batch
 from dld_plugins.ppocr.config import COLUMN
 from dld_plugins.ppocr.files import Triple

@@ -30,11 +30,11 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.progress import track
 
-from dld_core.charset import PRINTABLE_ASCII
 from dld_core.data.formats.icdar import DONT_CARE, parse
 from dld_core.data.formats.problems import Problems
 from dld_core.data.synth.export import write_page
-from dld_core.geometry import Polygon, order_polygon
+from dld_core.decoders.charset import PRINTABLE_ASCII
+from dld_core.geometry.polygons import Polygon, order_polygon
 from dld_core.types import Sample
 
 Pixels = NDArray[np.uint8]

@@ -74,7 +74,7 @@ def _is_kept(word: AnnotatedWord, image: AnnotatedImage, losses: Losses) -> bool
 
 
 def _open(image: AnnotatedImage, losses: Losses) -> NDArray[np.uint8] | None:
-    from dld_core.imaging import open_image
+    from dld_core.images import open_image
 
     try:
         return open_image(image.path, exif=False)

@@ -81,7 +81,7 @@ def _check_image(image: AnnotatedImage, problems: Problems, decode: bool) -> tup
 
 def _read(image: AnnotatedImage, problems: Problems, decode: bool) -> Header | None:
     """The header, of the decoded pixels if asked; a file that cannot be read is reported."""
-    from dld_core.imaging import open_image
+    from dld_core.images import open_image
 
     header = read_header(image.path)
     if header is not None and not decode:

@@ -111,7 +111,7 @@ def load_sample(annotated: AnnotatedImage) -> Sample:
         ImageError: the image is absent or cannot be read.
         DataError: the image's size is not the one that the annotations state.
     """
-    from dld_core.imaging import open_image
+    from dld_core.images import open_image
 
     image = open_image(annotated.path, exif=False)
     height, width = image.shape[:2]

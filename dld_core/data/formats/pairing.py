@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from dld_core.data.formats.problems import Problems
-from dld_core.imaging.files import IMAGE_SUFFIXES
+from dld_core.images.files import IMAGE_SUFFIXES
 
 IMAGE_FOLDERS = ("images", "imgs", "img", "image", "jpegimages")
 LABEL_FOLDERS = ("gt", "gts", "labels", "label", "annotations", "annotation", "ann", "txt", "groundtruth")

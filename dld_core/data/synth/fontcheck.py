@@ -18,9 +18,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import ImageFont
 
+from dld_core.config import home
 from dld_core.data.synth.fonts import Face, bundled_folder, glyph, load
 from dld_core.data.synth.text import PRINTABLE
-from dld_core.home import home
 
 SUFFIXES = {".ttf", ".otf", ".ttc"}
 _LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"

@@ -1,0 +1,168 @@
+"""The one way images change size, in training as at inference.
+
+Shrinking without a low-pass filter turns small text into noise, so every resize is antialiased, from the
+native image. The filter is the bicubic of `torch.nn.functional.interpolate(antialias=True)`: on uint8
+pixels stored channels-last it is vectorised, which makes it the quickest of the good ones (1280x720 -> 0.7
+of it in 2 ms on one core, against 9 ms for OpenCV's INTER_AREA and 16 ms for Pillow's BICUBIC, whose
+arithmetic it follows), it keeps more of the strokes than area or bilinear averaging, and it is one formula
+on both sides of scale 1.
+
+Its time grows with the native pixels, which at 12 megapixels is as much as a small spotter takes. So what
+shrinks to a quarter and less is first averaged over whole blocks of pixels, to twice the size asked for or
+more (Pillow's `reducing_gap=2`): the filter then sees a quarter of the pixels or less, and the result differs
+by a grey level or so.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dld_core.images.opencv import import_cv2
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+Image = NDArray[np.uint8]
+
+_NO_LESS = 1 + 1e-9  # so that rounding of a factor never takes a pixel off
+_GAP = 2
+"""How many times the size asked for is left to the filter, at least, after averaging over blocks."""
+
+
+def resize(
+    image: Image, scale: float | None = None, size: tuple[int, int] | None = None, antialias: bool = True
+) -> Image:
+    """Resize RGB uint8 [H, W, C] to `size` (height, width), or by the factor `scale`.
+
+    Returns the image itself where the size stays. Never returns a side of zero pixels.
+
+    Raises:
+        ValueError: not exactly one of scale and size is given, or it is not positive.
+    """
+    if (scale is None) == (size is None):
+        raise ValueError("give either scale or size to resize, not both and not neither")
+    if scale is not None:
+        if not (scale > 0 and math.isfinite(scale)):
+            raise ValueError(f"scale must be a positive number, not {scale}")
+        size = (max(1, round(image.shape[0] * scale)), max(1, round(image.shape[1] * scale)))
+    assert size is not None
+    if min(size) < 1:
+        raise ValueError(f"size must be at least 1x1 pixel, not {size[0]}x{size[1]}")
+    return image if size == image.shape[:2] else _interpolate(image, size, antialias)
+
+
+def _interpolate(image: Image, size: tuple[int, int], antialias: bool) -> Image:
+    from torch.nn.functional import interpolate
+
+    how = partial(interpolate, mode="bicubic", antialias=antialias, align_corners=False)
+    factors = size[0] / image.shape[0], size[1] / image.shape[1]
+    block = int(1 / max(factors) / _GAP) if antialias else 1
+    if block > 1:
+        # The last blocks reach beyond the image, so it is the factors that are given, and not the size.
+        exact = [factor * block * _NO_LESS for factor in factors]
+        resized = how(_planes(_averaged(image, block)), scale_factor=exact)
+    else:
+        resized = how(_planes(image), size=size)
+    return np.ascontiguousarray(resized[0, :, : size[0], : size[1]].permute(1, 2, 0).numpy())
+
+
+def _planes(image: Image) -> Tensor:
+    """[1, C, H, W], channels-last in memory: the quick path."""
+    import torch
+
+    source = image if image.flags.writeable and image.flags.c_contiguous else np.array(image, order="C")
+    return torch.from_numpy(source).permute(2, 0, 1)[None]
+
+
+def _averaged(image: Image, block: int) -> Image:
+    """The means of square blocks; the last of a row or column are of what is left."""
+    cv2 = import_cv2()
+    rows, columns = image.shape[0] // block, image.shape[1] // block
+    height, width = rows * block, columns * block
+    means = np.empty((-(-image.shape[0] // block), -(-image.shape[1] // block), image.shape[2]), np.uint8)
+    parts = [
+        (means[:rows, :columns], image[:height, :width]),
+        (means[:rows, columns:], image[:height, width:]),
+        (means[rows:], image[height:]),
+    ]
+    for target, source in parts:
+        if target.size:
+            target[:] = cv2.resize(source, target.shape[1::-1], interpolation=cv2.INTER_AREA)
+    return means
+
+
+@dataclass(frozen=True, slots=True)
+class Fit:
+    """A working size and, where a limit was met, the sentence that says so."""
+
+    height: int
+    width: int
+    note: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class WorkingLimits:
+    """What a working size may never exceed, so that memory is bounded whatever the image.
+
+    Attributes:
+        max_pixels: height times width.
+        max_side: of the longer side, in pixels.
+        max_enlargement: factor over the native size; more only blows up noise.
+    """
+
+    max_pixels: int = 4_194_304
+    max_side: int = 16_384
+    max_enlargement: float = 16.0
+
+
+def scale_to(
+    height: int, width: int, short_side: float, limits: WorkingLimits | None = None, fraction: float = 1.0
+) -> Fit:
+    """The size at which the short side is `fraction * short_side` pixels, aspect kept, within the limits.
+
+    Sides are rounded to whole pixels, not to multiples of anything (that would distort; spotters pad).
+    """
+    limits = limits or WorkingLimits()
+    wanted = short_side * fraction / min(height, width)
+    caps = {
+        f"{limits.max_pixels} pixels": math.sqrt(limits.max_pixels / (height * width)),
+        f"a long side of {limits.max_side}": limits.max_side / max(height, width),
+        f"{limits.max_enlargement:g} times the native size": limits.max_enlargement,
+    }
+    cap = min(caps, key=lambda name: caps[name])
+    if wanted <= caps[cap]:
+        return Fit(*_rounded(height, width, wanted, math.inf))
+    before = _rounded(height, width, wanted, math.inf)
+    after = _rounded(height, width, caps[cap], limits.max_pixels)
+    return Fit(*after, f"working size capped from {before[1]}x{before[0]} to {after[1]}x{after[0]} ({cap})")
+
+
+def _rounded(height: int, width: int, factor: float, max_pixels: float) -> tuple[int, int]:
+    """Both sides times factor in whole pixels; rounding never leads above max_pixels."""
+    sides = max(1, round(height * factor)), max(1, round(width * factor))
+    if sides[0] * sides[1] > max_pixels:
+        sides = max(1, int(height * factor)), max(1, int(width * factor))
+    return sides
+
+
+def pad(image: Image, divisor: int = 1, size: tuple[int, int] | None = None, fill: int = 0) -> Image:
+    """Pad [H, W, C] at the right and the bottom, so that coordinates stay true.
+
+    Args:
+        divisor: both sides become multiples of this.
+        size: or at least this (height, width), before `divisor` is applied.
+        fill: the value of the new pixels, 0..255.
+    """
+    height, width = (max(a, b) for a, b in zip(image.shape[:2], size or (0, 0), strict=True))
+    height, width = -(-height // divisor) * divisor, -(-width // divisor) * divisor
+    if (height, width) == image.shape[:2]:
+        return image
+    padded = np.full((height, width, image.shape[2]), fill, np.uint8)
+    padded[: image.shape[0], : image.shape[1]] = image
+    return padded

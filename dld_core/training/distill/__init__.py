@@ -1,0 +1,4 @@
+"""Teaching a student: the training loop with a teacher, paired views and SKD's terms.
+
+In: a `DistillConfig`. Out: a run folder with the student's weights. Others call `distill`.
+"""
