@@ -1,6 +1,6 @@
 """The Robust Reading rules written the plain way: one image, one pair of polygons after another.
 
-An independent second opinion on dld_core.evaluation (the tests compare the two), and what its speed is
+An independent second box_outputs on dld_core.evaluation (the tests compare the two), and what its speed is
 measured against.
 """
 

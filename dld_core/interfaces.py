@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from dld_core.config import PartConfig
 from dld_core.types import Batch, Hypotheses, RecognitionTrace, TrainOutput, Word
 
-Companion = Literal["student", "selector"]
+BundledPart = Literal["student", "selector"]
 
 
 class Spotter(ABC):
@@ -37,7 +37,7 @@ class Spotter(ABC):
         reads_native: whether it takes native images and a working size (`predict_at`): of two stages, only
             the detector needs to work small, and words are read from the pixels that there are.
         weights_are_its_own: whether weights that are given are an engine's own, wherever they lie: the
-            selector that ships for the bundled ones (`companion`) then serves for them, too.
+            selector that ships for the bundled ones (`bundled_part`) then serves for them, too.
     """
 
     config_type: ClassVar[type[PartConfig]] = PartConfig
@@ -81,7 +81,7 @@ class Spotter(ABC):
         del sizes
         return self.predict(images)
 
-    def companion(self, part: Companion) -> Path | None:
+    def bundled_part(self, part: BundledPart) -> Path | None:
         """The file of the student or the selector that ships with its bundled weights, None where none does.
 
         "student": weights of the same architecture, distilled to read small images. "selector": a file
@@ -186,13 +186,13 @@ class TrainableSpotter(Spotter, nn.Module):
         trace = self.recognize(batch)
         return TrainOutput({"recognition": self.decoder.loss(trace.context, trace.targets)}, trace)
 
-    def demonstrate(self, batch: Batch) -> TrainOutput:
-        """What a teacher shows its student, without losses: the trace of `recognize`, and dense maps.
+    def teacher_outputs(self, batch: Batch) -> TrainOutput:
+        """What a teacher gives its student, without losses: the trace of `recognize`, and dense maps.
 
         Override it where the detector has maps of probabilities that mean the same at every resolution,
         and let `forward_train` return those of the same names: detection can then be distilled too. A
-        detector of two stages shows its opinion of boxes instead, and gives one of `batch.shown_boxes` in
-        `forward_train`.
+        detector of two stages gives its outputs for boxes instead (`box_outputs`), and `forward_train`
+        those for `batch.teacher_boxes`.
         """
         return TrainOutput({}, self.recognize(batch))
 

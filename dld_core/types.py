@@ -75,8 +75,8 @@ class Batch:
         texts: per image one string per polygon.
         ignore: per image a bool tensor [N].
         names: per image where it comes from.
-        shown_boxes: per image boxes [n, 4] (x0, y0, x1, y1) that a teacher has judged, in pixels of that
-            image tensor; a spotter that judges boxes gives its own opinion of them. None where nobody asks.
+        teacher_boxes: per image boxes [n, 4] (x0, y0, x1, y1) that a teacher has judged, in pixels of that
+            image tensor; a two-stage spotter gives its own `box_outputs` for them. None without distillation.
     """
 
     images: list[Tensor]
@@ -84,7 +84,7 @@ class Batch:
     texts: list[list[str]]
     ignore: list[Tensor]
     names: list[str] = field(default_factory=list)
-    shown_boxes: list[Tensor] | None = None
+    teacher_boxes: list[Tensor] | None = None
 
     def __len__(self) -> int:
         return len(self.images)
@@ -97,7 +97,7 @@ class Batch:
             texts=self.texts,
             ignore=[i.to(device) for i in self.ignore],  # type: ignore[call-overload]
             names=self.names,
-            shown_boxes=None if self.shown_boxes is None else [b.to(device) for b in self.shown_boxes],  # type: ignore[call-overload]
+            teacher_boxes=None if self.teacher_boxes is None else [b.to(device) for b in self.teacher_boxes],  # type: ignore[call-overload]
         )
 
     @staticmethod
@@ -152,7 +152,7 @@ class DenseMap:
 
 
 @dataclass(slots=True)
-class BoxOpinion:
+class BoxOutputs:
     """What a two-stage detector makes of some boxes: what its student may be compared by.
 
     Attributes:
@@ -175,14 +175,14 @@ class TrainOutput:
         losses: by name.
         trace: of the ground-truth regions.
         maps: of the detector, by name; empty where it has none that mean the same at every resolution.
-        opinion: of the batch's `shown_boxes`, or in a teacher's output of boxes of its own; None where the
-            detector judges no boxes.
+        box_outputs: for the batch's `teacher_boxes`, or in a teacher's output for its own boxes; None where
+            the detector has one stage.
     """
 
     losses: dict[str, Tensor]
     trace: RecognitionTrace
     maps: dict[str, DenseMap] = field(default_factory=dict)
-    opinion: BoxOpinion | None = None
+    box_outputs: BoxOutputs | None = None
 
 
 @dataclass(slots=True)

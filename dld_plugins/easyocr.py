@@ -17,8 +17,8 @@ from torch import Tensor
 
 from dld_core.config import PartConfig
 from dld_core.errors import ConfigError, MissingExtraError, WeightsError
-from dld_core.interfaces import Companion, Spotter
-from dld_core.pipeline.parts import companion_file
+from dld_core.interfaces import BundledPart, Spotter
+from dld_core.pipeline.parts import bundled_part_file
 from dld_core.types import Word
 from dld_plugins import engine
 
@@ -102,9 +102,9 @@ class EasyOCRSpotter(Spotter):
             raise MissingExtraError(lacking)
         return cls(config, None if weights in (None, "bundled") else Path(str(weights)), device)
 
-    def companion(self, part: Companion) -> Path | None:
+    def bundled_part(self, part: BundledPart) -> Path | None:
         """The selector made with its English networks."""
-        return companion_file(_SELECTORS, "easyocr", part) if self.config.languages == ("en",) else None
+        return bundled_part_file(_SELECTORS, "easyocr", part) if self.config.languages == ("en",) else None
 
     def predict(self, images: Sequence[Tensor]) -> list[list[Word]]:
         """Read image by image, each at the size that it has."""

@@ -24,8 +24,8 @@ from dld_core.config import PartConfig
 from dld_core.errors import MissingExtraError, WeightsError
 from dld_core.evaluation.cost import SizedCost
 from dld_core.images import resize
-from dld_core.interfaces import Companion, Spotter
-from dld_core.pipeline.parts import companion_file
+from dld_core.interfaces import BundledPart, Spotter
+from dld_core.pipeline.parts import bundled_part_file
 from dld_core.types import Word
 from dld_plugins import engine
 from dld_plugins.onnx_cost import flops, sized_cost
@@ -156,11 +156,11 @@ class RapidOCRSpotter(Spotter):
         folder = _wheel_folder() if weights in (None, "bundled") else Path(str(weights))
         return cls(config, ModelFiles.find(folder), device)
 
-    def companion(self, part: Companion) -> Path | None:
+    def bundled_part(self, part: BundledPart) -> Path | None:
         """A selector made with `ppocr`'s own weights, which are the same. None with `shrink: both` and
         `own_resizing`."""
         suits = part == "selector" and self.reads_native
-        return companion_file(_SELECTORS, "engine", part) if suits else None
+        return bundled_part_file(_SELECTORS, "engine", part) if suits else None
 
     def predict(self, images: Sequence[Tensor]) -> list[list[Word]]:
         """Read image by image, each at the size that it has."""

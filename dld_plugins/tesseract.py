@@ -18,8 +18,8 @@ from torch import Tensor
 
 from dld_core.config import PartConfig
 from dld_core.errors import DLDError, MissingExtraError
-from dld_core.interfaces import Companion, Spotter
-from dld_core.pipeline.parts import companion_file
+from dld_core.interfaces import BundledPart, Spotter
+from dld_core.pipeline.parts import bundled_part_file
 from dld_core.types import Word
 from dld_plugins import engine, tessdata
 
@@ -104,10 +104,10 @@ class TesseractSpotter(Spotter):
         config = TesseractConfig.parse(options, where="backend tesseract")
         return cls(config, None if weights in (None, "bundled") else Path(str(weights)))
 
-    def companion(self, part: Companion) -> Path | None:
+    def bundled_part(self, part: BundledPart) -> Path | None:
         """The selector made with its English data and `page_mode` 11."""
         usual = self.config.language == "eng" and self.config.page_mode == 11
-        return companion_file(_SELECTORS, "tesseract", part) if usual else None
+        return bundled_part_file(_SELECTORS, "tesseract", part) if usual else None
 
     def predict(self, images: Sequence[Tensor]) -> list[list[Word]]:
         """Read image by image, each at the size that it has. Raises DLDError where the program fails."""

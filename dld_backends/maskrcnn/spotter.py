@@ -26,7 +26,7 @@ from dld_backends.recognition.spotter import ReadingSpotter
 from dld_backends.recognition.words import Points, read_words
 from dld_core.decoders.charset import Charset
 from dld_core.decoders.words import readable_words
-from dld_core.types import Batch, BoxOpinion, TrainOutput, Word
+from dld_core.types import Batch, BoxOutputs, TrainOutput, Word
 
 _SHOWN = 64  # proposals of an image that a teacher judges for its student
 
@@ -82,10 +82,12 @@ class MaskRCNNSpotter(ReadingSpotter):
         targets = [_detection_targets(p, i) for p, i in zip(batch.polygons, batch.ignore, strict=True)]
         losses = self._detection_losses(images, sizes, levels, targets)
         reading = self.read_regions(maps, batch)
-        opinion = None if batch.shown_boxes is None else self._opinion(levels, batch.shown_boxes, sizes)
-        return TrainOutput({**losses, **reading.losses}, reading.trace, opinion=opinion)
+        box_outputs = (
+            None if batch.teacher_boxes is None else self._box_outputs(levels, batch.teacher_boxes, sizes)
+        )
+        return TrainOutput({**losses, **reading.losses}, reading.trace, box_outputs=box_outputs)
 
-    def demonstrate(self, batch: Batch) -> TrainOutput:
+    def teacher_outputs(self, batch: Batch) -> TrainOutput:
         """The trace of the true regions and what the box head makes of the likeliest proposals.
 
         No maps: a word that shrinks changes its pyramid level and its anchor, so that objectness of equal
@@ -96,13 +98,13 @@ class MaskRCNNSpotter(ReadingSpotter):
         proposals = [p[:_SHOWN].float() for p in self.rpn(ImageList(images, sizes), levels)[0]]
         regions, texts = readable_words(batch, self.reader.charset, self.config.max_length)
         trace = self.reader.trace(maps, regions, texts)
-        return TrainOutput({}, trace, opinion=self._opinion(levels, proposals, sizes))
+        return TrainOutput({}, trace, box_outputs=self._box_outputs(levels, proposals, sizes))
 
-    def _opinion(
+    def _box_outputs(
         self, levels: OrderedDict[str, Tensor], boxes: list[Tensor], sizes: list[tuple[int, int]]
-    ) -> BoxOpinion:
+    ) -> BoxOutputs:
         logits, deltas = self.box_head(levels, boxes, sizes)
-        return BoxOpinion(boxes, logits, deltas[:, 4:])
+        return BoxOutputs(boxes, logits, deltas[:, 4:])
 
     def _detection_losses(
         self, images: Tensor, sizes: list[tuple[int, int]], levels: Any, targets: list[dict[str, Any]]

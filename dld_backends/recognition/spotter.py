@@ -16,8 +16,8 @@ from dld_backends.recognition.config import ReadingConfig
 from dld_backends.recognition.maps import ReadingMaps
 from dld_backends.recognition.weights import load_weights
 from dld_core.decoders.words import jitter_regions, readable_words
-from dld_core.interfaces import Companion, SequenceDecoder, TrainableSpotter, module_device
-from dld_core.pipeline.parts import companion_file
+from dld_core.interfaces import BundledPart, SequenceDecoder, TrainableSpotter, module_device
+from dld_core.pipeline.parts import bundled_part_file
 from dld_core.runtimes.folding import FoldedCopy
 from dld_core.types import Batch, RecognitionTrace, TrainOutput, Word
 
@@ -56,9 +56,9 @@ class ReadingSpotter(TrainableSpotter):
         load_weights(spotter, weights, cls.weights_folder, spotter.config.preset)
         return spotter.to(device).eval()
 
-    def companion(self, part: Companion) -> Path | None:
+    def bundled_part(self, part: BundledPart) -> Path | None:
         """`PRESET_student.safetensors` or `PRESET_selector.safetensors` beside the weights, if there."""
-        return companion_file(self.weights_folder, self.config.preset, part)
+        return bundled_part_file(self.weights_folder, self.config.preset, part)
 
     @property
     def decoder(self) -> SequenceDecoder:  # type: ignore[override]

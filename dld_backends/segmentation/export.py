@@ -60,9 +60,9 @@ class ReaderGraph(nn.Module):
         self.stride = spotter.reader.stride
 
     def forward(self, shared: Tensor, detail: Tensor, points: Tensor) -> Tensor:
-        extent = shared.shape[2] * self.stride, shared.shape[3] * self.stride
+        image_size = shared.shape[2] * self.stride, shared.shape[3] * self.stride
         maps = (self.smooth(shared), detail)
-        crops = torch.cat([sample_points(own, points, extent) for own in maps], 1)
+        crops = torch.cat([sample_points(own, points, image_size) for own in maps], 1)
         columns = self.encoder.cnn(crops).squeeze(2).transpose(1, 2)
         scores: Tensor = self.classify(self.encoder.lstm(columns)[0])
         return scores.log_softmax(-1).reshape(points.shape[0], -1, *scores.shape[1:])

@@ -76,7 +76,7 @@ class SegmentationSpotter(ReadingSpotter):
         reading = self.read_regions(maps, batch)
         return TrainOutput({**losses, **reading.losses}, reading.trace, self._shown(seen.text))
 
-    def demonstrate(self, batch: Batch) -> TrainOutput:
+    def teacher_outputs(self, batch: Batch) -> TrainOutput:
         """The trace of the true regions and the text map, from one pass of the trunk."""
         maps = self.reading_maps(self.stack(batch.images)[0])
         regions, texts = readable_words(batch, self.reader.charset, self.config.max_length)

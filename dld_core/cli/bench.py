@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from dld_core.pipeline.wrapper import DLDWrapper
-    from dld_core.selection.chosen import ChosenScale
+    from dld_core.selection.selected import SelectedScale
     from dld_core.study.bench import Reader, ScaleCost
 
 
@@ -75,14 +75,14 @@ def bench(
     _print_json(about, costs) if json else _print_table(about, costs)
 
 
-def _chosen(wrapper: DLDWrapper) -> list[ChosenScale]:
+def _chosen(wrapper: DLDWrapper) -> list[SelectedScale]:
     """The selector's choice, where there is a selector."""
-    from dld_core.selection import ScaleChooser
-    from dld_core.selection.chosen import ChosenScale
+    from dld_core.selection import DynamicResolution
+    from dld_core.selection.selected import SelectedScale
 
     if wrapper.selector is None:
         return []
-    return [ChosenScale(ScaleChooser(wrapper.selector, wrapper.spotter, wrapper.working))]
+    return [SelectedScale(DynamicResolution(wrapper.selector, wrapper.spotter, wrapper.working))]
 
 
 def _progress(rounds: Iterable[int]) -> Iterable[int]:

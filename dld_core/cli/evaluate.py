@@ -133,9 +133,9 @@ def evaluate(
         return
     if images is None:
         raise typer.BadParameter("--backend needs --images, the folder that it reads")
-    dials: dict[str, Any] = {"selector": none(selector), **spotter_options(option)}
-    dials |= {} if gamma is None else {"gamma": gamma}
-    part = _Part(str(backend), none(weights), device, dials)
+    given: dict[str, Any] = {"selector": none(selector), **spotter_options(option)}
+    given |= {} if gamma is None else {"gamma": gamma}
+    part = _Part(str(backend), none(weights), device, given)
     if scales is not None:
         _show_curve(task.curve(images, part, scales, out), json)
         return
@@ -148,13 +148,13 @@ class _Part(NamedTuple):
     backend: str
     weights: str | None
     device: str
-    dials: dict[str, Any]
+    options: dict[str, Any]
 
     def open(self, **more: Any) -> DLDWrapper:
         """The wrapper."""
         from dld_core.pipeline.wrapper import DLDWrapper
 
-        return DLDWrapper(self.backend, self.weights, self.device, **self.dials, **more)
+        return DLDWrapper(self.backend, self.weights, self.device, **self.options, **more)
 
 
 @dataclass(frozen=True, slots=True)

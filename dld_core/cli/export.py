@@ -36,7 +36,7 @@ def export(
     part = backends.get(backend)
     given: str | Path | None = none(weights)
     if weights == "student":
-        given = part.create(weights="bundled", **options).companion("student")
+        given = part.create(weights="bundled", **options).bundled_part("student")
         if given is None:
             raise ConfigError(f"no student ships with {backend}; give its weights as a file")
     spotter = part.create(weights=given, **options)

@@ -103,8 +103,8 @@ def spot(
     job = spotting.Job.checked(
         images, scale=scale, json=as_json, jsonl=as_jsonl, out=out, skip_existing=skip_existing
     )
-    dials = {"budget": budget, "gamma": gamma, "max_latency_ms": max_latency_ms, "max_pixels": max_pixels}
-    options: dict[str, object] = {name: value for name, value in dials.items() if value is not None}
+    given = {"budget": budget, "gamma": gamma, "max_latency_ms": max_latency_ms, "max_pixels": max_pixels}
+    options: dict[str, object] = {name: value for name, value in given.items() if value is not None}
     options |= {"escalate": escalate, "selector": none(selector), **spotter_options(option)}
     if spotting.run(job, backend, none(weights), device, threads, options) > 0:
         raise typer.Exit(3)

@@ -71,7 +71,9 @@ def augment(sample: Sample, size: Size, rng: Generator, config: AugmentConfig) -
     """A random view of `size` (height, width) in pixels."""
     matrix, scale = _random_matrix(sample.image.shape[:2], rng, config)
     moved = transform(sample.polygons, matrix)
-    offset = _choose_frame(moved, sample.ignore, _extent(sample.image.shape[:2], matrix), size, rng, config)
+    offset = _choose_frame(
+        moved, sample.ignore, _warped_bounds(sample.image.shape[:2], matrix), size, rng, config
+    )
     shift = np.array([[1, 0, -offset[0]], [0, 1, -offset[1]], [0, 0, 1]], dtype=np.float64)
     image = _warp(sample.image, shift @ matrix, scale, size, rng)
     moved = [polygon - np.float32(offset) for polygon in moved]
@@ -139,7 +141,7 @@ def _random_matrix(shape: tuple[int, ...], rng: Generator, config: AugmentConfig
     return turn @ zoom @ tilt @ centre, scale
 
 
-def _extent(shape: tuple[int, ...], matrix: Matrix) -> tuple[float, float, float, float]:
+def _warped_bounds(shape: tuple[int, ...], matrix: Matrix) -> tuple[float, float, float, float]:
     """Bounding box (x0, y0, x1, y1) of the warped picture."""
     height, width = shape[:2]
     corners = np.array([[0, 0], [width, 0], [width, height], [0, height]], dtype=np.float32)
@@ -150,7 +152,7 @@ def _extent(shape: tuple[int, ...], matrix: Matrix) -> tuple[float, float, float
 def _choose_frame(
     polygons: list[Floats],
     ignore: NDArray[np.bool_],
-    extent: tuple[float, float, float, float],
+    bounds: tuple[float, float, float, float],
     size: Size,
     rng: Generator,
     config: AugmentConfig,
@@ -160,8 +162,8 @@ def _choose_frame(
     Aimed frames (see `focus`) also want many whole words; the others show what photos hold besides text.
     """
     frame = np.array([size[1], size[0]], dtype=np.float64)
-    low = np.array(extent[:2])
-    free = np.array(extent[2:]) - low - frame
+    low = np.array(bounds[:2])
+    free = np.array(bounds[2:]) - low - frame
     corners = low + rng.random((config.tries, 2)) * free  # negative room places a small picture at random
     if not polygons:
         return corners[0]  # type: ignore[no-any-return]

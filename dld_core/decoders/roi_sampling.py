@@ -74,25 +74,25 @@ def sample_regions(
         [N, C, height, width], N regions in order of images; zero outside of the map.
     """
     height, width = size
-    extent = features.shape[2] * stride, features.shape[3] * stride
+    image_size = features.shape[2] * stride, features.shape[3] * stride
     crops = []
     for index, regions in enumerate(polygons):
         if not len(regions):
             continue
         points = torch.from_numpy(region_grids([_array(p) for p in regions], height, width))
-        crops.append(sample_points(features[index : index + 1], points[None].to(features.device), extent))
+        crops.append(sample_points(features[index : index + 1], points[None].to(features.device), image_size))
     if not crops:  # an empty view rather than new zeros: a batch without words keeps its graph
         return features[:0, :, :1, :1].float().expand(-1, -1, height, width)
     return torch.cat(crops)
 
 
-def sample_points(features: Tensor, points: Tensor, extent: tuple[float, float]) -> Tensor:
+def sample_points(features: Tensor, points: Tensor, image_size: tuple[float, float]) -> Tensor:
     """Read maps [B, C, H, W] at points [B, N, h, w, 2] (x, y), in pixels of the image: [B * N, C, h, w].
 
     Args:
-        extent: height and width of the image that the maps cover, pixels.
+        image_size: height and width of the image that the maps cover, pixels.
     """
-    grid = torch.stack([points[..., 0] * (2 / extent[1]), points[..., 1] * (2 / extent[0])], -1) - 1
+    grid = torch.stack([points[..., 0] * (2 / image_size[1]), points[..., 1] * (2 / image_size[0])], -1) - 1
     crops = F.grid_sample(features.float(), grid.flatten(1, 2), mode="bilinear", align_corners=False)
     count, _, height, width = points.shape[:4]
     return crops.reshape(count, features.shape[1], -1, height, width).transpose(1, 2).flatten(0, 1)

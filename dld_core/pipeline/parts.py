@@ -12,7 +12,7 @@ from dld_core.errors import ConfigError, WeightsError
 from dld_core.plugins.registry import backends
 
 if TYPE_CHECKING:
-    from dld_core.interfaces import Companion, ResolutionSelector, Spotter
+    from dld_core.interfaces import BundledPart, ResolutionSelector, Spotter
 
 BUNDLED = "bundled"
 CONFIG, MODEL = "config.json", "model.safetensors"
@@ -75,7 +75,7 @@ def make_readers(source: Source) -> Readers:
     teacher = saved_teacher(source.weights)
     if teacher is not None:
         return Readers(spotter, replace(source, weights=teacher))
-    student = spotter.companion("student") if source.weights == BUNDLED else None
+    student = spotter.bundled_part("student") if source.weights == BUNDLED else None
     if student is None:
         return Readers(spotter)
     return Readers(source.create(student), source)
@@ -143,7 +143,7 @@ def _checked(selector: ResolutionSelector) -> ResolutionSelector:
     return selector
 
 
-def companion_file(folder: Path, name: str, part: Companion) -> Path | None:
+def bundled_part_file(folder: Path, name: str, part: BundledPart) -> Path | None:
     """`NAME_PART.safetensors` of the folder, None where it is not there."""
     path = folder / f"{name}_{part}.safetensors"
     return path if path.is_file() else None
@@ -153,4 +153,4 @@ def _bundled_selector(spotter: Spotter, weights: str | Path | None) -> Path | No
     beside = None if weights in (None, BUNDLED) else Path(str(weights)) / SELECTOR_FILE
     if beside is not None and beside.is_file():
         return beside
-    return spotter.companion("selector") if weights == BUNDLED or spotter.weights_are_its_own else None
+    return spotter.bundled_part("selector") if weights == BUNDLED or spotter.weights_are_its_own else None

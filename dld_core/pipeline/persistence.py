@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from dld_core.config import PartConfig
 from dld_core.errors import ConfigError, WeightsError
 from dld_core.pipeline.parts import CONFIG, MODEL, SELECTOR_FILE, TEACHER_FILE
-from dld_core.pipeline.request import DIALS
+from dld_core.pipeline.request import POLICY_OPTIONS
 
 if TYPE_CHECKING:
     from dld_core.interfaces import ResolutionSelector, Spotter
@@ -120,7 +120,7 @@ def load(folder: Path) -> dict[str, Any]:
         version = values.pop("format")
         options = values.pop("options")
         known = {key: values[key] for key in ("backend", "scale", "max_pixels", "batch_size", "weights")}
-        known |= {key: values[key] for key in (*DIALS, "escalate", "selector") if key in values}
+        known |= {key: values[key] for key in (*POLICY_OPTIONS, "escalate", "selector") if key in values}
     except OSError as error:
         raise WeightsError(
             f"cannot read {file} ({error.strerror}); give a folder written by save()"

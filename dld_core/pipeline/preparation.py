@@ -18,7 +18,7 @@ from dld_core.types import Word
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from dld_core.selection import Choice
+    from dld_core.selection import ScaleDecision
 
 _BATCH_PIXELS = 2  # a batch holds no more pixels than this many images at the working cap
 _DECIMALS = 2  # of polygon coordinates: a hundredth of a pixel
@@ -48,7 +48,7 @@ class Prepared:
     notes: tuple[str, ...]
     timings: dict[str, float]
     full: bool
-    chosen: Choice | None
+    chosen: ScaleDecision | None
     loaded: LoadedImage | None
 
     @classmethod
@@ -61,7 +61,7 @@ class Prepared:
         note: str | None,
         timings: dict[str, float],
         full: bool = True,
-        chosen: Choice | None = None,
+        chosen: ScaleDecision | None = None,
         keep: bool = False,
     ) -> Prepared:
         """From an opened image and the pixels that the spotter gets."""

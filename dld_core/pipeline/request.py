@@ -1,4 +1,4 @@
-"""What a caller asks for: a scale or the selector's choice, the dials of that choice, and a second look."""
+"""What a caller asks for: a scale or the selector's choice, the options of that choice, and a second look."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 Scale = Literal["full", "auto"] | float
 
 MAX_SCALE = 1.5
-DIALS = ("gamma", "budget", "max_latency_ms")
+POLICY_OPTIONS = ("gamma", "budget", "max_latency_ms")
 UNSURE = 0.75
 """Words read with a mean confidence below this are worth a second look."""
 
@@ -26,47 +26,47 @@ class Request:
 
     Attributes:
         scale: see DLDWrapper.
-        dials: those of DIALS that were set.
+        options: those of POLICY_OPTIONS that were set.
         escalate: read again, larger, where words are unsure or missing, as far as the limits allow.
     """
 
     scale: Scale
-    dials: Mapping[str, float]
+    options: Mapping[str, float]
     escalate: bool
 
     @classmethod
-    def of(cls, scale: Scale, dials: Mapping[str, Any], escalate: Any) -> Self:
+    def of(cls, scale: Scale, options: Mapping[str, Any], escalate: Any) -> Self:
         """Raises ConfigError for values out of range."""
         if not isinstance(escalate, bool):
             raise ConfigError(f"escalate must be True or False, not {escalate!r}")
-        request = cls(scale, {name: value for name, value in dials.items() if value is not None}, escalate)
-        if request.dials:
+        request = cls(scale, {name: value for name, value in options.items() if value is not None}, escalate)
+        if request.options:
             _ = request.policy  # wrong values must show now
         return request
 
     @property
     def policy(self) -> Policy:
-        """The dials as a policy."""
+        """The options as a policy."""
         from dld_core.selection import Policy
 
-        return Policy.parse(self.dials, where="the choice of scale")
+        return Policy.parse(self.options, where="the choice of scale")
 
-    def changed(self, scale: Scale | None, dials: Mapping[str, Any]) -> Request:
-        """With what one call overrides. Raises ConfigError for unknown dials and values out of range."""
-        if scale is None and not dials:
+    def changed(self, scale: Scale | None, options: Mapping[str, Any]) -> Request:
+        """With what one call overrides. Raises ConfigError for unknown options and values out of range."""
+        if scale is None and not options:
             return self
-        unknown = sorted(dials.keys() - {*DIALS, "escalate"})
+        unknown = sorted(options.keys() - {*POLICY_OPTIONS, "escalate"})
         if unknown:
             raise ConfigError(
-                f"unknown option {unknown[0]!r}; spot() takes scale, {', '.join(DIALS)}, escalate"
+                f"unknown option {unknown[0]!r}; spot() takes scale, {', '.join(POLICY_OPTIONS)}, escalate"
             )
-        own = {**self.dials, **{name: value for name, value in dials.items() if name != "escalate"}}
+        own = {**self.options, **{name: value for name, value in options.items() if name != "escalate"}}
         chosen = self.scale if scale is None else checked_scale(scale)
-        return Request.of(chosen, own, dials.get("escalate", self.escalate))
+        return Request.of(chosen, own, options.get("escalate", self.escalate))
 
     def settings(self) -> dict[str, Any]:
         """As keywords of DLDWrapper."""
-        return {"scale": self.scale, **self.dials, "escalate": self.escalate}
+        return {"scale": self.scale, **self.options, "escalate": self.escalate}
 
 
 def checked_scale(scale: Any) -> Scale:

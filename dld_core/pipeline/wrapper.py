@@ -33,7 +33,7 @@ from dld_core.runtimes.devices import resolve_device
 from dld_core.types import Word
 
 if TYPE_CHECKING:
-    from dld_core.selection import Choice, ScaleChooser
+    from dld_core.selection import DynamicResolution, ScaleDecision
     from dld_core.training.distill.adaptation import Data
 
 _WINDOW = 4  # batches that a list is read ahead by, to find images of one size
@@ -120,23 +120,23 @@ class DLDWrapper:
         )
         ready = not isinstance(backend, str)
         asked = None if ready and selector == BUNDLED else selector  # what is ready came without companions
-        self._chooser = self._make_chooser(asked, None if ready else weights)
+        self._drs = self._make_drs(asked, None if ready else weights)
         self._selector = selector
         policy = {"gamma": gamma, "budget": budget, "max_latency_ms": max_latency_ms}
-        default: Scale = "full" if self._chooser is None else "auto"
+        default: Scale = "full" if self._drs is None else "auto"
         self._request = Request.of(checked_scale(default if scale is None else scale), policy, escalate)
         if self._request.scale != "auto":
             self._checked(self._request)
 
-    def _make_chooser(
+    def _make_drs(
         self, selector: str | Path | ResolutionSelector | None, weights: str | Path | None
-    ) -> ScaleChooser | None:
+    ) -> DynamicResolution | None:
         found = find_selector(selector, self.spotter, weights, self.device)
         if found is None:
             return None
-        from dld_core.selection import ScaleChooser
+        from dld_core.selection import DynamicResolution
 
-        return ScaleChooser(found, self.spotter, self.working, self._one_at_a_time)
+        return DynamicResolution(found, self.spotter, self.working, self._one_at_a_time)
 
     @property
     def scale(self) -> Scale:
@@ -156,7 +156,7 @@ class DLDWrapper:
     @property
     def selector(self) -> ResolutionSelector | None:
         """What chooses the scale under "auto", or None."""
-        return None if self._chooser is None else self._chooser.selector
+        return None if self._drs is None else self._drs.selector
 
     def _open(self) -> Readers:
         if self._readers is None:
@@ -165,18 +165,22 @@ class DLDWrapper:
 
     @overload
     def spot(
-        self, images: list[ImageSource] | tuple[ImageSource, ...], *, scale: Scale | None = None, **dials: Any
+        self,
+        images: list[ImageSource] | tuple[ImageSource, ...],
+        *,
+        scale: Scale | None = None,
+        **options: Any,
     ) -> list[Page]: ...
 
     @overload
-    def spot(self, images: ImageSource, *, scale: Scale | None = None, **dials: Any) -> Page: ...
+    def spot(self, images: ImageSource, *, scale: Scale | None = None, **options: Any) -> Page: ...
 
-    def spot(self, images: Any, *, scale: Scale | None = None, **dials: Any) -> Page | list[Page]:
+    def spot(self, images: Any, *, scale: Scale | None = None, **options: Any) -> Page | list[Page]:
         """Read one image (path, bytes, file, array, Pillow picture, tensor), or a list of them.
 
         Args:
             scale: overrides the wrapper's own.
-            dials: `gamma`, `budget`, `max_latency_ms` and `escalate` likewise; they act under "auto".
+            options: `gamma`, `budget`, `max_latency_ms` and `escalate` likewise; they act under "auto".
 
         Returns:
             One Page; for a list or tuple one Page each, in order. An image of a list that cannot be read
@@ -187,33 +191,33 @@ class DLDWrapper:
             ConfigError: the scale or a dial is out of range.
         """
         if isinstance(images, list | tuple):
-            return list(self.stream(images, scale=scale, **dials))
-        request = self._asked(scale, dials)
+            return list(self.stream(images, scale=scale, **options))
+        request = self._asked(scale, options)
         prepared = self._prepare(images, request)
         start = time.perf_counter()
         words = self._predict([prepared])[0]
         return self._finish(prepared, words, _ms_since(start), request)
 
     def stream(
-        self, images: Iterable[ImageSource], *, scale: Scale | None = None, **dials: Any
+        self, images: Iterable[ImageSource], *, scale: Scale | None = None, **options: Any
     ) -> Iterator[Page]:
         """Read any number of images in bounded memory: pages in order, errors as in a list of `spot`.
 
         Images of equal working size near each other are read together, up to `batch_size`.
         """
-        request = self._asked(scale, dials)
+        request = self._asked(scale, options)
         sources = iter(images)
         while window := list(islice(sources, self.batch_size * _WINDOW if self.batch_size > 1 else 1)):
             yield from self._read_window(window, request)
 
-    def _asked(self, scale: Scale | None, dials: dict[str, Any]) -> Request:
+    def _asked(self, scale: Scale | None, options: dict[str, Any]) -> Request:
         self._open()
-        return self._checked(self._request.changed(scale, dials))
+        return self._checked(self._request.changed(scale, options))
 
     def _checked(self, request: Request) -> Request:
         """The request, or ConfigError where it needs a selector and there is none."""
-        if self._chooser is None and (request.scale == "auto" or request.dials or request.escalate):
-            dial = next(iter(request.dials), "escalate")
+        if self._drs is None and (request.scale == "auto" or request.options or request.escalate):
+            dial = next(iter(request.options), "escalate")
             what = "scale 'auto'" if request.scale == "auto" else f"'{dial}'"
             raise ConfigError(
                 f"{what} needs a resolution selector, and this wrapper has none; use scale 'full' or a "
@@ -254,8 +258,8 @@ class DLDWrapper:
         timings = {"decode": _ms_since(start)}
         scale, chosen = request.scale, None
         if scale == "auto":
-            assert self._chooser is not None
-            chosen = self._chooser(loaded.pixels, request.policy)
+            assert self._drs is not None
+            chosen = self._drs(loaded.pixels, request.policy)
             scale, timings["select"] = chosen.scale, chosen.milliseconds
         return self._resized(loaded, scale, timings, chosen, request.escalate)
 
@@ -264,7 +268,7 @@ class DLDWrapper:
         loaded: LoadedImage,
         scale: Scale,
         timings: dict[str, float],
-        chosen: Choice | None = None,
+        chosen: ScaleDecision | None = None,
         keep: bool = False,
     ) -> Prepared:
         start = time.perf_counter()
@@ -310,15 +314,15 @@ class DLDWrapper:
 
     def _escalated(self, image: Prepared, unsure: Page, request: Request) -> Page:
         """The page read again at the largest scale that the limits leave room for; both readings count."""
-        assert self._chooser is not None
+        assert self._drs is not None
         assert image.loaded is not None
         assert image.chosen is not None
         native = image.loaded.height, image.loaded.width
         spent = unsure.gflops or 0.0, sum(unsure.timings_ms[stage] for stage in ("select", "resize", "spot"))
         count = max(len(unsure.words), round(image.chosen.words or 0))
-        largest = self._chooser.larger(image.scale, *native, request.policy, count, spent)
+        largest = self._drs.larger(image.scale, *native, request.policy, count, spent)
         if largest <= image.scale:
-            if self._chooser.larger(image.scale, *native) > image.scale:
+            if self._drs.larger(image.scale, *native) > image.scale:
                 unsure.notes.append("unsure, but the limit leaves no room for a larger reading")
             return unsure
         again = self._resized(image.loaded, largest, {})
@@ -383,7 +387,7 @@ class DLDWrapper:
         from dld_core.training.distill.adaptation import adapt
 
         folder = adapt(self, data, out, minutes, student, settings, say)
-        dials = {name: value for name, value in self._request.settings().items() if name != "scale"}
+        options = {name: value for name, value in self._request.settings().items() if name != "scale"}
         has_student = (folder / MODEL).is_file()
         selector = folder / SELECTOR_FILE
         return type(self)(
@@ -394,7 +398,7 @@ class DLDWrapper:
             max_pixels=self.working.max_pixels,
             batch_size=self.batch_size,
             limits=self.limits,
-            **(dials if selector.is_file() else {}),
+            **(options if selector.is_file() else {}),
             **self.options,
         )
 
@@ -410,7 +414,7 @@ class DLDWrapper:
             "max_pixels": self.working.max_pixels,
             "batch_size": self.batch_size,
         }
-        selector = None if self._chooser is None else self._chooser.selector
+        selector = None if self._drs is None else self._drs.selector
         teacher = None if self.teacher is self.spotter else self.teacher
         return persistence.save(
             Path(folder), config, self.spotter, self.options, self.given_weights, selector, teacher
@@ -428,7 +432,7 @@ class DLDWrapper:
     def close(self) -> None:
         """Let go of the spotter and give its memory back. Calling it twice does no harm."""
         on_gpu = self.device.startswith("cuda")
-        self._readers = self._chooser = None
+        self._readers = self._drs = None
         gc.collect()
         if on_gpu:
             import torch
@@ -446,7 +450,7 @@ class DLDWrapper:
 
 def _tell_excess(page: Page, request: Request) -> None:
     """A forecast may err: an image can hold more words than it seemed to."""
-    budget = request.dials.get("budget")
+    budget = request.options.get("budget")
     if budget is not None and page.gflops is not None and page.gflops > budget + 1e-3:
         page.notes.append(
             f"took {page.gflops:.3f} GFLOPs, more than the budget of {budget:.3f}, with "

@@ -12,17 +12,17 @@
 Everything is generic over `Spotter`.
 """
 
-from dld_core.selection.choosing import Choice, ScaleChooser
 from dld_core.selection.config import SelectorConfig
+from dld_core.selection.dynamic import DynamicResolution, ScaleDecision
 from dld_core.selection.file import load_selector, save_selector
 from dld_core.selection.network import DenseSelector
 from dld_core.selection.policy import Policy
 
 __all__ = [
-    "Choice",
     "DenseSelector",
+    "DynamicResolution",
     "Policy",
-    "ScaleChooser",
+    "ScaleDecision",
     "SelectorConfig",
     "load_selector",
     "save_selector",

@@ -2,7 +2,7 @@
 
 A network that has seen each image a few dozen times knows which scale luck favoured there, most of all the
 smallest and the largest; elsewhere it expects too much of both. What it says of an image's differences
-between scales is therefore stretched by one factor and shifted by one constant per scale, by least squares.
+between scales is therefore rescaled by one factor and shifted by one constant per scale, by least squares.
 Both may change with how many pixels an image has, where the images differ in that: photos near the limit of
 what can be read tell less in a thumbnail than large pages do, and neither kind should pay for the other. A
 selector that knew nothing would so become the best fixed scale for each price, and lose nothing against it.
@@ -25,15 +25,15 @@ Scores = TypeVar("Scores", Floats, "Tensor")
 
 _RIDGE = 1.0  # as much as one more image says that nothing need be done
 _FOLDS = 5
-_SPREAD = 0.4  # standard deviation of extents from which on they tell kinds of images apart
-EXTENT = (0.5, 4.0)
+_SPREAD = 0.4  # standard deviation of size_ratios from which on they tell kinds of images apart
+SIZE_RATIOS = (0.5, 4.0)
 """Native short sides, as shares of the reference, beyond which nothing changes."""
 
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
-    """What is done to scores of K scales. The first of each is for images of extent 0, the second is added
-    for each unit of it (see `extent`).
+    """How the scores of K scales are corrected. The first of each is for images of size ratio 0; the second
+    is added for each unit of it (see `size_ratio`).
 
     Attributes:
         slope: [2] factor of each score's distance from the image's mean; 0 where it would be below.
@@ -43,10 +43,10 @@ class Calibration:
     slope: Floats
     offset: Floats
 
-    def __call__(self, scores: Floats, extents: Floats) -> Floats:
-        """[B, K] of images of those extents [B] -> [B, K]."""
-        return stretched(
-            scores, _factors(self.slope, extents), self.offset[0] + self.offset[1] * extents[:, None]
+    def __call__(self, scores: Floats, size_ratios: Floats) -> Floats:
+        """[B, K] of images of those size_ratios [B] -> [B, K]."""
+        return rescaled(
+            scores, _factors(self.slope, size_ratios), self.offset[0] + self.offset[1] * size_ratios[:, None]
         )
 
     @classmethod
@@ -55,7 +55,7 @@ class Calibration:
         return cls(np.array([1.0, 0.0]), np.zeros((2, scales)))
 
     @classmethod
-    def fit(cls, scores: Floats, losses: Floats, words: Floats, extents: Floats) -> Calibration:
+    def fit(cls, scores: Floats, losses: Floats, words: Floats, size_ratios: Floats) -> Calibration:
         """By least squares on the differences between scales.
 
         Args:
@@ -63,7 +63,7 @@ class Calibration:
             losses: [B, K] words lost.
             words: [B] that each image holds. What is lost scatters by the root of it, so images of many
                 words must not outweigh all others.
-            extents: [B].
+            size_ratios: [B].
         """
         count, scales = scores.shape
         if not count:
@@ -71,7 +71,7 @@ class Calibration:
         given, wanted = (values - values.mean(1, keepdims=True) for values in (scores, losses))
         weights = 1 / (1 + words)
         # Images that are all alike say nothing of others.
-        told = extents if extents.std() >= _SPREAD else np.zeros(count)
+        told = size_ratios if size_ratios.std() >= _SPREAD else np.zeros(count)
         basis = np.stack([np.ones(count), told], 1)
         stretch = (given[:, :, None] * basis[:, None]).reshape(-1, 2)
         shift = (np.eye(scales)[None, :, :, None] * basis[:, None, None]).reshape(count * scales, -1)
@@ -81,9 +81,9 @@ class Calibration:
         return cls(slope, _ridge(basis, rest, weights))
 
 
-def _factors(slope: Floats, extents: Floats) -> Floats:
+def _factors(slope: Floats, size_ratios: Floats) -> Floats:
     """[B, 1]; scores that would be turned round count for nothing instead."""
-    return np.asarray(np.maximum(slope[0] + slope[1] * extents, 0)[:, None], np.float64)
+    return np.asarray(np.maximum(slope[0] + slope[1] * size_ratios, 0)[:, None], np.float64)
 
 
 def _ridge(design: Floats, wanted: Floats, weights: Floats) -> Floats:
@@ -95,23 +95,23 @@ def _ridge(design: Floats, wanted: Floats, weights: Floats) -> Floats:
     return found
 
 
-def extent(short_side: float | Floats, reference: float) -> Floats:
+def size_ratio(short_side: float | Floats, reference: float) -> Floats:
     """How many pixels an image has: log2 of its short side as a share of the reference, within limits."""
-    return np.log2(np.clip(np.asarray(short_side, np.float64) / reference, *EXTENT))
+    return np.log2(np.clip(np.asarray(short_side, np.float64) / reference, *SIZE_RATIOS))
 
 
-def stretched(scores: Scores, slope: Scores | float, offset: Scores) -> Scores:
+def rescaled(scores: Scores, slope: Scores | float, offset: Scores) -> Scores:
     """Scores [B, K], their distances from each image's mean times the slope, plus the offset."""
     middle: Scores = scores.mean(1)[:, None]
     return middle + slope * (scores - middle) + offset
 
 
-def cross_calibrated(scores: Floats, losses: Floats, words: Floats, extents: Floats) -> Floats:
+def cross_calibrated(scores: Floats, losses: Floats, words: Floats, size_ratios: Floats) -> Floats:
     """Scores [B, K], those of each image calibrated on the others (see `Calibration.fit`), without luck."""
     found = np.empty_like(scores)
     fold = np.random.default_rng(0).permutation(len(scores)) % _FOLDS
     for number in range(_FOLDS):
         own = fold == number
-        known = Calibration.fit(scores[~own], losses[~own], words[~own], extents[~own])
-        found[own] = known(scores[own], extents[own])
+        known = Calibration.fit(scores[~own], losses[~own], words[~own], size_ratios[~own])
+        found[own] = known(scores[own], size_ratios[own])
     return found

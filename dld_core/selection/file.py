@@ -52,7 +52,7 @@ def load_selector(path: str | Path) -> DenseSelector:
     own = selector.state_dict()
     state = {**{name: own[name] for name in _CALIBRATED}, **state}  # those that never were
     for name in _CALIBRATED:
-        if state[name].ndim < own[name].ndim:  # those whose calibration is the same for all extents
+        if state[name].ndim < own[name].ndim:  # those whose calibration is the same for all size_ratios
             state[name] = torch.stack([state[name], torch.zeros_like(state[name])])
     if {name: value.shape for name, value in own.items()} != {n: v.shape for n, v in state.items()}:
         raise WeightsError(f"{file} does not fit the selector network of this version; fit it again")

@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dld_core.interfaces import ResolutionSelector
-from dld_core.selection.calibration import EXTENT, Calibration, stretched
+from dld_core.selection.calibration import SIZE_RATIOS, Calibration, rescaled
 from dld_core.selection.config import SelectorConfig
 
 CELL = 8
@@ -89,10 +89,10 @@ class DenseSelector(ResolutionSelector):
         """The same, and how many words there are [B]."""
         maps = self.maps(thumbnails, native_sizes)
         shares = native_sizes.to(self.slope.dtype).amin(1, keepdim=True) / self.config.reference_short_side
-        extents = shares.clamp(*EXTENT).log2()
-        slope = (self.slope[0] + self.slope[1] * extents).clamp(min=0)
-        offset = self.offset[0] + self.offset[1] * extents
-        return stretched(maps.scores, slope, offset), maps.density.sum((1, 2))
+        size_ratios = shares.clamp(*SIZE_RATIOS).log2()
+        slope = (self.slope[0] + self.slope[1] * size_ratios).clamp(min=0)
+        offset = self.offset[0] + self.offset[1] * size_ratios
+        return rescaled(maps.scores, slope, offset), maps.density.sum((1, 2))
 
     def calibrate(self, found: Calibration | None = None) -> None:
         """Have `forward` stretch and shift its scores so; as called plainly, no more."""

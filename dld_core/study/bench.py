@@ -18,10 +18,10 @@ from numpy.typing import NDArray
 from dld_core.evaluation.cost.counter import count
 from dld_core.evaluation.cost.memory import device_peak_bytes, peak_bytes, reset_device_peak, reset_peak
 from dld_core.evaluation.fixed import FixedScale
-from dld_core.selection.chosen import ChosenScale
+from dld_core.selection.selected import SelectedScale
 
 Pixels = NDArray[np.uint8]
-Reader = FixedScale | ChosenScale
+Reader = FixedScale | SelectedScale
 # A declared cost that is this far from the counted one is shown beside it.
 TOLERANCE = 0.01
 

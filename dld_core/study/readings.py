@@ -24,7 +24,7 @@ from dld_core.images import open_image
 from dld_core.interfaces import Spotter
 from dld_core.pipeline.parts import find_selector
 from dld_core.runtimes.digest import digest_of
-from dld_core.selection import Choice, Policy, ScaleChooser
+from dld_core.selection import DynamicResolution, Policy, ScaleDecision
 from dld_core.study.config import StudyConfig, SystemConfig
 from dld_core.training.selector.measure import border_cuts, without_borders
 from dld_core.types import Word
@@ -149,11 +149,10 @@ class System:
         ]
         self.choosers = {} if not config.gammas else self._choosers(config, device)
         self.selectors: dict[str, By] = {
-            name: (self.name, name, _digest(chooser.selector) or "")
-            for name, chooser in self.choosers.items()
+            name: (self.name, name, _digest(drs.selector) or "") for name, drs in self.choosers.items()
         }
 
-    def _choosers(self, config: SystemConfig, device: str) -> dict[str, ScaleChooser]:
+    def _choosers(self, config: SystemConfig, device: str) -> dict[str, DynamicResolution]:
         """By the name of the selector, "" for the system's own."""
         found = {"": self.wrapper.selector}
         for name, file in config.selectors.items():
@@ -167,7 +166,9 @@ class System:
                     f"{selector.scales}; 'scales' lacks {sorted(missing)}"
                 )
         limits = self.wrapper.working
-        return {name: ScaleChooser(selector, self.spotter, limits) for name, selector in selectors.items()}
+        return {
+            name: DynamicResolution(selector, self.spotter, limits) for name, selector in selectors.items()
+        }
 
     def digest(self) -> str | None:
         """A name for the weights of the spotter; None where there are none."""
@@ -186,7 +187,7 @@ class System:
             words = reader.read(image)
             return words, (time.perf_counter() - start) * 1e3
 
-    def _choice(self, name: str, choice: Choice) -> Choosing:
+    def _choice(self, name: str, choice: ScaleDecision) -> Choosing:
         scales, scores = list(choice.scores), list(choice.scores.values())
         own = choice.gflops, choice.milliseconds
         return Choosing(self.name, scales, scores, list(choice.costs), *own, *self.selectors[name][1:])

@@ -27,7 +27,7 @@ from dld_core.training.logbook import Logbook
 from dld_core.training.optim import Average, build_optimizer, freeze, learning_rate, set_rate
 from dld_core.training.progress import Reporter
 from dld_core.training.runtime import build_spotter, make_fabric, seed_everything
-from dld_core.training.tasks import Parcel, Task, read_trace, total_loss
+from dld_core.training.tasks import Step, Task, read_trace, total_loss
 from dld_core.training.validation import Validator
 from dld_core.training.weights import export, initialise, save_tensors
 from dld_core.types import Batch, TrainOutput
@@ -302,7 +302,7 @@ class Trainer:
             # generator's state, of any rank or device. (Not earlier: a loader draws when it starts.)
             seed_everything(self.config.seed, self.step, micro, fabric.global_rank)
             with fabric.no_backward_sync(self.module, enabled=micro + 1 < times):
-                output: TrainOutput = self.module(Parcel(self.batch, progress))
+                output: TrainOutput = self.module(Step(self.batch, progress))
                 hooks.losses_computed(self.step + 1, output.losses)
                 loss = total_loss(output.losses)
                 if not self._all_finite(loss):

@@ -13,7 +13,7 @@ from dld_core.training.config import TrainConfig
 from dld_core.types import Batch, RecognitionTrace, TrainOutput
 
 
-class Parcel:
+class Step:
     """A batch that wrappers for many devices hand on as it is (they copy dataclasses field by field).
 
     Attributes:
@@ -38,10 +38,10 @@ class Task(nn.Module):
         self.weights = dict(config.losses)
         self.progress = 0.0
 
-    def forward(self, parcel: Parcel) -> TrainOutput:
+    def forward(self, step: Step) -> TrainOutput:
         """Named losses times their weights, and the trace."""
-        self.progress = parcel.progress
-        output = self._output(parcel.batch)
+        self.progress = step.progress
+        output = self._output(step.batch)
         unknown = sorted(self.weights.keys() - output.losses.keys())
         if unknown:
             known = ", ".join(sorted(output.losses))

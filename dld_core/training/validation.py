@@ -13,7 +13,7 @@ from dld_core.errors import ConfigError
 from dld_core.images.tensors import as_tensor
 from dld_core.interfaces import TrainableSpotter, module_device
 from dld_core.training.config import TrainConfig, ValidationConfig
-from dld_core.training.tasks import Parcel, Reading, Task, read_trace
+from dld_core.training.tasks import Reading, Step, Task, read_trace
 from dld_core.types import Batch, Sample
 
 
@@ -58,7 +58,7 @@ class Validator:
         device = module_device(self.task)
         with torch.autocast(device.type, torch.bfloat16, enabled=self.bf16):
             for group in groups:
-                output = self.task(Parcel(Batch.collate(group).to(device)))
+                output = self.task(Step(Batch.collate(group).to(device)))
                 for name, loss in output.losses.items():
                     sums[name] = sums.get(name, 0.0) + float(loss) / len(groups)
                 reading += read_trace(self.task.spotter, output.trace)

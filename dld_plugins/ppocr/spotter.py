@@ -19,8 +19,8 @@ from dld_core.decoders.words import Regions, jitter_regions, readable_words
 from dld_core.errors import ConfigError, MissingExtraError, WeightsError
 from dld_core.evaluation.cost import SizedCost
 from dld_core.images import resize
-from dld_core.interfaces import Companion, TrainableSpotter, module_device
-from dld_core.pipeline.parts import companion_file
+from dld_core.interfaces import BundledPart, TrainableSpotter, module_device
+from dld_core.pipeline.parts import bundled_part_file
 from dld_core.types import Batch, DenseMap, RecognitionTrace, TrainOutput, Word
 from dld_plugins import engine
 from dld_plugins.onnx_cost import flops, sized_cost
@@ -142,12 +142,12 @@ class PPOCRSpotter(TrainableSpotter):
                 "the version of the package that it was trained with"
             )
 
-    def companion(self, part: Companion) -> Path | None:
+    def bundled_part(self, part: BundledPart) -> Path | None:
         """`PRESET_student.safetensors` or `PRESET_selector.safetensors` in the weights folder, if there.
 
         They were made for `shrink: detector`; with `both` there is none.
         """
-        return companion_file(self.weights_folder, self.config.preset, part) if self.reads_native else None
+        return bundled_part_file(self.weights_folder, self.config.preset, part) if self.reads_native else None
 
     def export(self, file: Path, calibration: Sequence[NDArray[np.uint8]] | None = None) -> list[Path]:
         """Write ONNX files for RapidOCR; see `Exportable`. There is no int8 file."""
@@ -241,7 +241,7 @@ class PPOCRSpotter(TrainableSpotter):
         }
         return TrainOutput({**losses, **reading.losses}, reading.trace, {"text": DenseMap(logits, 1)})
 
-    def demonstrate(self, batch: Batch) -> TrainOutput:
+    def teacher_outputs(self, batch: Batch) -> TrainOutput:
         """The trace of the true regions and the map of text."""
         return TrainOutput({}, self.recognize(batch), {"text": DenseMap(self._text_logits(batch), 1)})
 

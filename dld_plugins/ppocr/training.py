@@ -68,9 +68,9 @@ def _sample(pixels: Tensor, polygon: Tensor, width: int) -> Tensor:
     own = _line_width(points, width)
     grid = torch.from_numpy(region_grids([points], HEIGHT, own)).to(pixels.device)
     # The edge goes on beyond the image, as in the crops of the engine.
-    extent = (pixels.shape[2], pixels.shape[3])
-    limit = torch.tensor([extent[1] - 0.5, extent[0] - 0.5], device=pixels.device)
-    line = sample_points(pixels, torch.minimum(grid.clamp(min=0.5), limit)[None], extent)
+    size_ratio = (pixels.shape[2], pixels.shape[3])
+    limit = torch.tensor([size_ratio[1] - 0.5, size_ratio[0] - 0.5], device=pixels.device)
+    line = sample_points(pixels, torch.minimum(grid.clamp(min=0.5), limit)[None], size_ratio)
     return F.pad(line, (0, width - own))
 
 

@@ -335,7 +335,7 @@ def test_what_cannot_be_exported_is_told(
     assert (code, "cannot be exported" in err) == (2, True)
     code, _, err = run("export", "--backend", "segmentation", "--calibrate", tmp_path, "--out", tmp_path)
     assert (code, "--int8" in err) == (2, True)
-    monkeypatch.setattr(MaskRCNNSpotter, "companion", lambda *_: None)
+    monkeypatch.setattr(MaskRCNNSpotter, "bundled_part", lambda *_: None)
     code, _, err = run("export", "--backend", "maskrcnn", "--weights", "student", "--out", tmp_path)
     assert (code, "no student ships with maskrcnn" in err) == (2, True)
 

@@ -55,7 +55,7 @@ def test_curved_regions_follow_both_sides() -> None:
 def test_regions_are_laid_out_alike_alone_and_together() -> None:
     generator = np.random.default_rng(0)
     polygons = [generator.uniform(0, 50, (n, 2)).astype(np.float32) for n in (4, 14, 3, 4, 7, 14, 5)]
-    polygons.append(np.repeat(QUAD[:1], 4, 0))  # no extent at all
+    polygons.append(np.repeat(QUAD[:1], 4, 0))  # no size_ratio at all
     together = region_grids(polygons, 8, 36)
     for polygon, grid in zip(polygons, together, strict=True):
         np.testing.assert_array_equal(region_grids([polygon], 8, 36)[0], grid)

@@ -271,16 +271,16 @@ def test_a_broken_image_ends_in_a_sentence(run: Run, data: Path) -> None:
 def test_the_selectors_choice_is_a_row_of_its_own() -> None:
     from test_resolution import BarSpotter, page, small
 
-    from dld_core.selection import DenseSelector, ScaleChooser
-    from dld_core.selection.chosen import ChosenScale
+    from dld_core.selection import DenseSelector, DynamicResolution
+    from dld_core.selection.selected import SelectedScale
 
     torch.manual_seed(0)
     spotter = BarSpotter()
-    chooser = ScaleChooser(DenseSelector(small()).eval(), spotter)
+    drs = DynamicResolution(DenseSelector(small()).eval(), spotter)
     pixels = page([40]).image
-    fixed, chosen = bench([FixedScale(spotter, 1.0, "reference"), ChosenScale(chooser)], [lambda: pixels], 1)
+    fixed, chosen = bench([FixedScale(spotter, 1.0, "reference"), SelectedScale(drs)], [lambda: pixels], 1)
     assert (fixed.scale, chosen.scale) == (1.0, "auto")
-    choice = chooser(pixels, ChosenScale(chooser).policy)
+    choice = drs(pixels, SelectedScale(drs).policy)
     assert (chosen.height, chosen.width) == (120 * choice.scale, 160 * choice.scale)
     assert chosen.gflops is not None
     assert chosen.gflops_spotter is not None

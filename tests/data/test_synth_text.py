@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from dld_core.data.synth import fontcheck
-from dld_core.data.synth.dice import generator
 from dld_core.data.synth.fonts import FontBook, bundled_folder, load
 from dld_core.data.synth.glyphs import Line, ink_line, stack
+from dld_core.data.synth.sampling import generator
 from dld_core.data.synth.text import PRINTABLE, TextSource, lexicon
 from dld_core.errors import DataError
 

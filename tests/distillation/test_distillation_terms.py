@@ -14,7 +14,7 @@ from torch import Tensor
 from dld_backends.recognition.attention import AttentionDecoder
 from dld_core.decoders.charset import Charset
 from dld_core.decoders.ctc import CTCDecoder
-from dld_core.distillation.boxes import box_distance, class_divergence, show_boxes
+from dld_core.distillation.boxes import box_distance, class_divergence, with_teacher_boxes
 from dld_core.distillation.maps import map_divergence, shrink
 from dld_core.distillation.skd import SequentialDistiller
 from dld_core.distillation.terms import (
@@ -28,7 +28,7 @@ from dld_core.interfaces import Distiller, SequenceDecoder
 from dld_core.plugins.registry import distillers
 from dld_core.testing import DistillerContract
 from dld_core.testing.reference import ColumnDecoder
-from dld_core.types import Batch, BoxOpinion, DenseMap, Hypotheses, RecognitionTrace
+from dld_core.types import Batch, BoxOutputs, DenseMap, Hypotheses, RecognitionTrace
 
 
 class TestSKD(DistillerContract):
@@ -155,32 +155,32 @@ def test_maps_are_averaged_down_without_their_padding() -> None:
     assert halved.item() == pytest.approx(0.5, abs=1e-6)
 
 
-def opinion(logits: list[list[float]], deltas: list[list[float]] | None = None) -> BoxOpinion:
+def box_outputs(logits: list[list[float]], deltas: list[list[float]] | None = None) -> BoxOutputs:
     rows = torch.tensor(logits).reshape(-1, 2)
-    return BoxOpinion([torch.zeros(len(rows), 4)], rows, torch.tensor(deltas or [[0.0] * 4] * len(rows)))
+    return BoxOutputs([torch.zeros(len(rows), 4)], rows, torch.tensor(deltas or [[0.0] * 4] * len(rows)))
 
 
 def test_classes_of_text_and_background_weigh_alike() -> None:
-    teacher = opinion([[0.0, 30.0]] + [[30.0, 0.0]] * 9)
-    doubtful = opinion([[0.0, 0.0]] + [[30.0, 0.0]] * 9)
+    teacher = box_outputs([[0.0, 30.0]] + [[30.0, 0.0]] * 9)
+    doubtful = box_outputs([[0.0, 0.0]] + [[30.0, 0.0]] * 9)
     assert class_divergence(teacher, doubtful) == pytest.approx(math.log(2) / 2)
     assert class_divergence(teacher, teacher) == pytest.approx(0, abs=1e-6)
-    rest = opinion([[0.0, 30.0]] + [[0.0, 0.0]] * 9)
+    rest = box_outputs([[0.0, 30.0]] + [[0.0, 0.0]] * 9)
     assert class_divergence(teacher, rest) == pytest.approx(math.log(2) / 2)
     assert class_divergence(teacher, rest, 0.2) == pytest.approx(math.log(2) * 0.8)
 
 
 def test_boxes_are_compared_where_there_is_text() -> None:
     logits = [[0.0, 30.0], [30.0, 0.0]]
-    teacher = opinion(logits, [[0.0] * 4, [0.0] * 4])
-    student = opinion(logits, [[1.0, 0.0, 0.0, 0.0], [50.0] * 4])
+    teacher = box_outputs(logits, [[0.0] * 4, [0.0] * 4])
+    student = box_outputs(logits, [[1.0, 0.0, 0.0, 0.0], [50.0] * 4])
     assert box_distance(teacher, student) == pytest.approx(1 - 1 / 18, abs=1e-5)
 
 
 def test_no_boxes_are_no_distance_and_keep_the_graph() -> None:
     given = torch.zeros(0, 2, requires_grad=True)
-    student = BoxOpinion([torch.zeros(0, 4)], given, torch.zeros(0, 4))
-    loss = class_divergence(opinion([]), student)
+    student = BoxOutputs([torch.zeros(0, 4)], given, torch.zeros(0, 4))
+    loss = class_divergence(box_outputs([]), student)
     assert loss == 0
     loss.backward()  # type: ignore[no-untyped-call]
 
@@ -189,11 +189,11 @@ def test_boxes_are_shown_in_the_pixels_of_the_view() -> None:
     large, small = (
         Batch([torch.zeros(3, *size)], [[]], [[]], [torch.zeros(0)]) for size in ((40, 60), (20, 15))
     )
-    seen = BoxOpinion([torch.tensor([[4.0, 10.0, 60.0, 40.0]])], torch.zeros(1, 2), torch.zeros(1, 4))
-    view = show_boxes(small, seen, large)
-    assert view.shown_boxes is not None
-    assert view.shown_boxes[0].tolist() == [[1.0, 5.0, 15.0, 20.0]]
-    assert small.shown_boxes is None
+    seen = BoxOutputs([torch.tensor([[4.0, 10.0, 60.0, 40.0]])], torch.zeros(1, 2), torch.zeros(1, 4))
+    view = with_teacher_boxes(small, seen, large)
+    assert view.teacher_boxes is not None
+    assert view.teacher_boxes[0].tolist() == [[1.0, 5.0, 15.0, 20.0]]
+    assert small.teacher_boxes is None
 
 
 # -- the sequence term on real decoders ---------------------------------------------------------------------

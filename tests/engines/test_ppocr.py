@@ -296,7 +296,7 @@ def test_true_regions_are_read_right() -> None:
     batch = Batch([image], [quads], [list(samples.WORDS)], [torch.zeros(4, dtype=torch.bool)])
     with torch.no_grad():
         trace = spotter.recognize(batch)
-        shown = spotter.demonstrate(batch)
+        shown = spotter.teacher_outputs(batch)
     found = spotter.decoder.beam_search(trace.context, 3)
     assert spotter.decoder.decode(found.tokens[:, 0]) == list(samples.WORDS)
     text = shown.maps["text"]
@@ -328,8 +328,8 @@ def test_a_selector_comes_with_it_where_the_detector_alone_is_shrunk() -> None:
     assert page.scale in wrapper.selector.scales
     assert [word.text for word in page.words] == list(samples.WORDS)
     assert page.gflops < page.gflops_full
-    assert fresh(shrink="both").companion("selector") is None
+    assert fresh(shrink="both").bundled_part("selector") is None
     for options, chooses in (({}, True), ({"shrink": "both"}, False), ({"own_resizing": True}, False)):
         spotter = RapidOCRSpotter.create(threads=1, **options)
-        assert (spotter.companion("selector") is not None) == chooses
-        assert spotter.companion("student") is None
+        assert (spotter.bundled_part("selector") is not None) == chooses
+        assert spotter.bundled_part("student") is None

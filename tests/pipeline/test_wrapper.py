@@ -395,7 +395,7 @@ class Taught(TinySpotter):
 
     student: Path
 
-    def companion(self, part: str) -> Path | None:
+    def bundled_part(self, part: str) -> Path | None:
         return self.student if part == "student" else None
 
 

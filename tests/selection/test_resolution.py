@@ -32,13 +32,13 @@ from dld_core.plugins.hooks import hooks
 from dld_core.plugins.registry import backends
 from dld_core.selection import (
     DenseSelector,
+    DynamicResolution,
     Policy,
-    ScaleChooser,
     SelectorConfig,
     load_selector,
     save_selector,
 )
-from dld_core.selection.calibration import Calibration, cross_calibrated, extent
+from dld_core.selection.calibration import Calibration, cross_calibrated, size_ratio
 from dld_core.selection.thumbnail import thumbnail, thumbnail_size
 from dld_core.testing import ResolutionSelectorContract
 from dld_core.training.selector.examples import Example, zoomed
@@ -368,14 +368,14 @@ def test_calibration_undoes_a_stretch_and_a_shift() -> None:
 
 def test_small_photos_and_large_pages_are_calibrated_each_for_itself() -> None:
     rng = np.random.default_rng(0)
-    extents = np.repeat([0.0, 1.0], 300)
-    true = rng.normal(size=(600, 4)) + np.where(extents == 1, 2.0, 0.0)[:, None] * [0.5, 0.0, 0.0, -0.5]
-    told = np.where((extents == 1)[:, None], true, rng.normal(size=(600, 4)))  # of photos it knows nothing
-    found = Calibration.fit(told, true, np.ones(600), extents)
+    size_ratios = np.repeat([0.0, 1.0], 300)
+    true = rng.normal(size=(600, 4)) + np.where(size_ratios == 1, 2.0, 0.0)[:, None] * [0.5, 0.0, 0.0, -0.5]
+    told = np.where((size_ratios == 1)[:, None], true, rng.normal(size=(600, 4)))
+    found = Calibration.fit(told, true, np.ones(600), size_ratios)
     slopes = np.cumsum(found.slope)
     assert slopes[0] < 0.1
     assert slopes[1] > 0.9
-    off = found(told, extents) - true
+    off = found(told, size_ratios) - true
     spread = off - off.mean(1, keepdims=True)
     assert np.abs(spread[:300].mean(0)).max() < 0.15
     assert np.abs(spread[300:]).mean() < 0.1
@@ -386,8 +386,8 @@ def test_small_photos_and_large_pages_are_calibrated_each_for_itself() -> None:
     assert not alike.offset[1].any()
     np.testing.assert_allclose(alike.slope, [2, 0], atol=0.05)
     # Where scores would be turned round, they count for nothing instead.
-    turned = Calibration.fit(-told, true, np.ones(600), extents)
-    assert (turned(-told, extents).argmin(1) == turned(np.zeros((600, 4)), extents).argmin(1)).all()
+    turned = Calibration.fit(-told, true, np.ones(600), size_ratios)
+    assert (turned(-told, size_ratios).argmin(1) == turned(np.zeros((600, 4)), size_ratios).argmin(1)).all()
 
 
 def test_selectors_calibrated_alike_for_all_extents_are_still_read(tmp_path: Path) -> None:
@@ -429,16 +429,16 @@ def test_a_calibrated_selector_answers_with_calibrated_scores(tmp_path: Path) ->
     selector = DenseSelector(small()).eval()
     raw = predict(selector, images)
     report = calibrate(selector, images, 0.25, BarSpotter())
-    own = ScaleChooser(selector, BarSpotter()).forecast(240, 320)
+    own = DynamicResolution(selector, BarSpotter()).forecast(240, 320)
     assert own.gflops is not None
     dearest, cheapest = report["selector"][-1], report["fixed"][0]
     share = own.own / max(own.gflops)
     assert share > 0.001, "choosing costs something"
     assert dearest["cost"] == pytest.approx(cheapest["cost"] + share, abs=2e-5), "and it is counted"
     words = np.array([m.cares.sum() for m in images], float)
-    extents = extent(np.array([m.size.min() for m in images]), selector.config.reference_short_side)
+    size_ratios = size_ratio(np.array([m.size.min() for m in images]), selector.config.reference_short_side)
     losses = np.stack([m.losses(0.25) for m in images])
-    wanted = Calibration.fit(raw, losses, words, extents)(raw, extents)
+    wanted = Calibration.fit(raw, losses, words, size_ratios)(raw, size_ratios)
     np.testing.assert_allclose(predict(selector, images), wanted, atol=1e-3)
     again = load_selector(save_selector(selector, tmp_path / "s.safetensors", half=False))
     np.testing.assert_allclose(predict(again, images), wanted, atol=1e-3)
@@ -633,10 +633,10 @@ def test_a_selector_survives_its_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize("backend", ["maskrcnn", "segmentation"])
 def test_the_selector_that_ships_costs_less_than_a_hundredth_of_its_teacher(backend: str) -> None:
     spotter = backends.get(backend).create()
-    path = spotter.companion("selector")
+    path = spotter.bundled_part("selector")
     assert path is not None
-    chooser = ScaleChooser(load_selector(path), spotter)
-    assert 0 < chooser._own_gflops(720, 1280) < 0.01 * spotter.flops(720, 1280, 10) / 1e9
+    drs = DynamicResolution(load_selector(path), spotter)
+    assert 0 < drs._own_gflops(720, 1280) < 0.01 * spotter.flops(720, 1280, 10) / 1e9
 
 
 # ---------------------------------------------------------------- the wrapper
@@ -798,7 +798,7 @@ def test_the_selector_that_ships_is_left_out_at_another_reference_size(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "s.safetensors"
-    monkeypatch.setattr(BarSpotter, "companion", lambda self, part: path if part == "selector" else None)
+    monkeypatch.setattr(BarSpotter, "bundled_part", lambda self, part: path if part == "selector" else None)
     save_selector(DenseSelector(small()), path)
     assert DLDWrapper("bars").scale == "auto"
     save_selector(DenseSelector(small(reference_short_side=720)), path)
@@ -810,19 +810,19 @@ def test_no_image_is_enlarged_far_beyond_its_pixels() -> None:
     selector = FixedScores()
     selector.scales = (0.25, 0.5, 1.0, 1.5)
     selector.lost.data = torch.tensor([4.0, 3.0, 2.0, 1.0])
-    chooser, cheap = ScaleChooser(selector, BarSpotter()), Policy(gamma=0)
+    drs, cheap = DynamicResolution(selector, BarSpotter()), Policy(gamma=0)
 
     def shape(short: int) -> NDArray[np.uint8]:
         return np.full((short, 2 * short, 3), 255, np.uint8)
 
-    assert [chooser(shape(short), cheap).scale for short in (200, 139, 130, 93, 92, 70)] == [
+    assert [drs(shape(short), cheap).scale for short in (200, 139, 130, 93, 92, 70)] == [
         *(1.5, 1.5, 1.0, 1.0, 0.5, 0.5),
     ]
-    assert chooser(shape(50), cheap).scale == 1.5, "very small images may be"
-    chosen = chooser(shape(100), cheap)
+    assert drs(shape(50), cheap).scale == 1.5, "very small images may be"
+    chosen = drs(shape(100), cheap)
     assert list(chosen.scores) == [0.25, 0.5, 1.0]
     assert max(chosen.costs) < 1, "shares are of the dearest of all, so that a price means the same for all"
-    assert chooser.larger(0.5, 100, 200) == 1.0
+    assert drs.larger(0.5, 100, 200) == 1.0
 
 
 def test_a_black_box_of_unknown_cost_is_priced_by_pixels() -> None:
@@ -831,8 +831,8 @@ def test_a_black_box_of_unknown_cost_is_priced_by_pixels() -> None:
             return None
 
     with pytest.raises(ConfigError, match="max_latency_ms"):
-        ScaleChooser(FixedScores(), Box())(page([40]).image, Policy(budget=1.0))
-    choice = ScaleChooser(FixedScores(), Box())(page([40]).image, Policy(gamma=4.0))
+        DynamicResolution(FixedScores(), Box())(page([40]).image, Policy(budget=1.0))
+    choice = DynamicResolution(FixedScores(), Box())(page([40]).image, Policy(gamma=4.0))
     assert choice.scale == 0.5
     assert choice.gflops >= 0
 
@@ -877,14 +877,14 @@ def test_a_selector_may_learn_from_pages_alone_and_others_start_from_it(tmp_path
 def test_a_selector_has_a_price_of_its_own_where_none_is_asked_for(tmp_path: Path) -> None:
     torch.manual_seed(0)
     path = save_selector(DenseSelector(small(gamma=1e6)), tmp_path / "dear.safetensors")
-    dear = ScaleChooser(load_selector(path), BarSpotter())
+    dear = DynamicResolution(load_selector(path), BarSpotter())
     assert dear.gamma == 1e6
     image = page([40]).image
     assert dear(image, Policy()).scale == min(SCALES)
     assert dear(image, Policy(budget=1e3)).scale == min(SCALES)
     scores = dear(image, Policy(gamma=0.0)).scores
     assert dear(image, Policy(gamma=0.0)).scale == min(scores, key=lambda scale: scores[scale])
-    assert ScaleChooser(DenseSelector(small()), BarSpotter()).gamma == 0.2
+    assert DynamicResolution(DenseSelector(small()), BarSpotter()).gamma == 0.2
 
 
 # -- limits, and what a reader should know ------------------------------------------------------------------

@@ -24,7 +24,7 @@ from dld_backends.maskrcnn import MaskRCNNConfig, MaskRCNNSpotter
 from dld_backends.segmentation import SegmentationSpotter
 from dld_backends.segmentation.config import SegmentationConfig
 from dld_core.cli import main
-from dld_core.distillation.spelling import respelled, spell_alike
+from dld_core.distillation.token_mapping import map_tokens, same_tokens
 from dld_core.errors import ConfigError, TrainingError, WeightsError
 from dld_core.interfaces import Spotter
 from dld_core.plugins.hooks import hooks
@@ -330,13 +330,13 @@ class Chooser(nn.Module):
 
 
 def test_a_selection_sees_every_scale_and_learns_with_the_student(runs: Runs) -> None:
-    chooser = Chooser()
-    runs.distill("run", selection=chooser, read_others=True)
-    for students, scales, images in chooser.seen:
+    drs = Chooser()
+    runs.distill("run", selection=drs, read_others=True)
+    for students, scales, images in drs.seen:
         assert students == set(scales) == {0.5, 1.0}
         assert images == [(3, 64, 64)] * 2
-    steps = len(chooser.told)
-    assert chooser.told == pytest.approx([step / steps for step in range(steps)])
+    steps = len(drs.told)
+    assert drs.told == pytest.approx([step / steps for step in range(steps)])
     stored = load_file(runs.folder / "run" / "selection.safetensors")["bias"]
     assert bool((stored > 0).all())
     assert float(runs.rows("run")[-1]["choice"]) < float(runs.rows("run")[0]["choice"])
@@ -418,7 +418,7 @@ def test_segmentation_shows_the_map_that_it_trains() -> None:
     spotter = segmentation().eval()
     given = samples.batch(spotter.charset)
     with torch.no_grad():
-        shown, trained = spotter.demonstrate(given), spotter.forward_train(given)
+        shown, trained = spotter.teacher_outputs(given), spotter.forward_train(given)
     assert isinstance(shown, TrainOutput)
     assert shown.losses == {}
     torch.testing.assert_close(shown.maps["text"].logits, trained.maps["text"].logits)
@@ -463,15 +463,15 @@ def test_maskrcnn_judges_the_boxes_that_its_teacher_shows() -> None:
     spotter = maskrcnn().eval()
     given = samples.batch(spotter.charset)
     with torch.no_grad():
-        shown = spotter.demonstrate(given)
-        assert shown.opinion is not None
-        assert all(0 < len(boxes) <= 64 for boxes in shown.opinion.boxes)
-        asked = dataclasses.replace(given, shown_boxes=shown.opinion.boxes)
-        told = spotter.train().forward_train(asked).opinion
+        shown = spotter.teacher_outputs(given)
+        assert shown.box_outputs is not None
+        assert all(0 < len(boxes) <= 64 for boxes in shown.box_outputs.boxes)
+        asked = dataclasses.replace(given, teacher_boxes=shown.box_outputs.boxes)
+        told = spotter.train().forward_train(asked).box_outputs
     assert told is not None
-    torch.testing.assert_close(told.logits, shown.opinion.logits)
-    torch.testing.assert_close(told.deltas, shown.opinion.deltas)
-    assert spotter.forward_train(given).opinion is None
+    torch.testing.assert_close(told.logits, shown.box_outputs.logits)
+    torch.testing.assert_close(told.deltas, shown.box_outputs.deltas)
+    assert spotter.forward_train(given).box_outputs is None
 
 
 def test_maskrcnn_is_distilled_with_its_detector(runs: Runs) -> None:
@@ -524,19 +524,19 @@ def test_a_teacher_that_spells_otherwise_is_understood() -> None:
     """The tokens of an attention decoder mean other letters to CTC: texts are what is passed on."""
     torch.manual_seed(0)
     attention, ctc = maskrcnn().eval().decoder, segmentation().eval().decoder
-    assert spell_alike(attention, attention)
-    assert not spell_alike(attention, ctc)
+    assert same_tokens(attention, attention)
+    assert not same_tokens(attention, ctc)
     words = ["cat", "Hello", "A1", "x"]
     tokens = attention.encode(words).reshape(2, 2, -1)
     said = Hypotheses(
         tokens, (tokens != attention.pad_id).sum(-1), torch.tensor([[-1.0, -2.0], [-1.0, -torch.inf]])
     )
-    told = respelled(said, attention, ctc)
+    told = map_tokens(said, attention, ctc)
     assert ctc.decode(told.tokens.reshape(4, -1)) == words
     assert told.lengths.tolist() == [[3, 5], [2, 1]]
     assert told.log_probs is said.log_probs
     nobody = Hypotheses(tokens[:0], said.lengths[:0], said.log_probs[:0])
-    assert respelled(nobody, attention, ctc).tokens.shape[0] == 0
+    assert map_tokens(nobody, attention, ctc).tokens.shape[0] == 0
 
 
 def test_a_student_learns_from_another_backends_readings(runs: Runs, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -613,13 +613,13 @@ def test_a_student_goes_on_from_the_one_that_ships(
     try:
         runs.distill("taught", start="random")
         student = tmp_path / "taught" / "model.safetensors"
-        monkeypatch.setattr(Loads, "companion", lambda self, part: student if part == "student" else None)
+        monkeypatch.setattr(Loads, "bundled_part", lambda self, part: student if part == "student" else None)
         runs.distill("run", start="student", teacher=Loads(), steps=1, lr=1e-12, ema=0.0)
         shipped = load_file(student)
         own = load_file(tmp_path / "run" / "model.safetensors")
         for name in ("trunk.0.weight", "decoder.head.weight"):
             torch.testing.assert_close(own[name], shipped[name], rtol=0, atol=1e-6)
-        monkeypatch.setattr(Loads, "companion", lambda self, part: None)
+        monkeypatch.setattr(Loads, "bundled_part", lambda self, part: None)
         with pytest.raises(WeightsError, match="no student ships"):
             runs.distill("none", start="student", teacher=Loads(), steps=1)
     finally:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-from dld_core.data.synth.dice import Weighted, chance, integer, log_uniform, uniform
+from dld_core.data.synth.sampling import Weighted, chance, integer, log_uniform, uniform
 from dld_core.data.synth.style import text_colour
 from dld_core.data.synth.textures import colour, near, rgb
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-from dld_core.data.synth.dice import chance, integer, uniform
+from dld_core.data.synth.sampling import chance, integer, uniform
 from dld_core.data.synth.textures import add_grain
 
 Image = NDArray[np.uint8]

@@ -14,7 +14,7 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from dld_core.data.synth.dice import Weighted, pick
+from dld_core.data.synth.sampling import Weighted, pick
 from dld_core.errors import DataError
 
 # Real signs are mostly set in plain sans faces; a uniform draw over families would drown them in oddities.

@@ -8,9 +8,9 @@ from pathlib import Path
 
 from numpy.random import Generator
 
-from dld_core.data.synth.dice import integer, pick
 from dld_core.data.synth.fontcheck import SUFFIXES
 from dld_core.data.synth.fonts import Face, glyph, load
+from dld_core.data.synth.sampling import integer, pick
 
 # Script fonts by file name, and the first and last code point of letters that stand well alone.
 _SCRIPTS: tuple[tuple[str, int, int], ...] = (

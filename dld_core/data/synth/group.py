@@ -9,10 +9,10 @@ import numpy as np
 from numpy.random import Generator
 
 from dld_core.data.synth.config import SynthConfig
-from dld_core.data.synth.dice import Weighted, chance, integer, log_uniform, pick, uniform
 from dld_core.data.synth.fonts import Face, FontBook
 from dld_core.data.synth.foreign import ForeignBook
 from dld_core.data.synth.glyphs import Inked, Line, ink_line, stack
+from dld_core.data.synth.sampling import Weighted, chance, integer, log_uniform, pick, uniform
 from dld_core.data.synth.text import TextSource
 from dld_core.data.synth.warp import Arc, Bend, Geometry, Wave, camera_view
 

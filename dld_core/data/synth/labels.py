@@ -10,7 +10,7 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 
 from dld_core.data.synth.degrade import Damage
-from dld_core.data.synth.dice import uniform
+from dld_core.data.synth.sampling import uniform
 from dld_core.data.synth.warp import Geometry, Points, box_points
 
 _LOWEST_CONTRAST = 13.0

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from dld_core.data.synth import textures
 from dld_core.data.synth.compose import paint
-from dld_core.data.synth.dice import chance, integer, log_uniform, uniform
 from dld_core.data.synth.labels import Placed
+from dld_core.data.synth.sampling import chance, integer, log_uniform, uniform
 from dld_core.data.synth.style import plate_colour
 from dld_core.data.synth.warp import Geometry, camera_view
 

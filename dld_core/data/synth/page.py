@@ -16,7 +16,6 @@ from dld_core.data.synth.clutter import draw_clutter, draw_occluder
 from dld_core.data.synth.compose import paint
 from dld_core.data.synth.config import SynthConfig
 from dld_core.data.synth.degrade import Damage, degrade
-from dld_core.data.synth.dice import chance, generator, integer
 from dld_core.data.synth.fonts import FontBook, system_folders
 from dld_core.data.synth.foreign import ForeignBook
 from dld_core.data.synth.group import Group, GroupMaker
@@ -24,6 +23,7 @@ from dld_core.data.synth.labels import Placed, finish_labels
 from dld_core.data.synth.mixed import varied
 from dld_core.data.synth.photos import CropBank, PhotoBank
 from dld_core.data.synth.placing import Ground
+from dld_core.data.synth.sampling import chance, generator, integer
 from dld_core.data.synth.text import TextSource
 from dld_core.types import Sample
 

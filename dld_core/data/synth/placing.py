@@ -9,7 +9,7 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-from dld_core.data.synth.dice import chance, uniform
+from dld_core.data.synth.sampling import chance, uniform
 from dld_core.data.synth.warp import Geometry
 
 _CELL = 4

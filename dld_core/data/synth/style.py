@@ -10,7 +10,7 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 
 from dld_core.data.synth import textures
-from dld_core.data.synth.dice import Weighted, chance, integer, pick, uniform
+from dld_core.data.synth.sampling import Weighted, chance, integer, pick, uniform
 from dld_core.data.synth.textures import Colour
 
 Image = NDArray[np.uint8]

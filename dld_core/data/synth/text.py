@@ -9,7 +9,7 @@ from pathlib import Path
 
 from numpy.random import Generator
 
-from dld_core.data.synth.dice import Weighted, chance, integer, pick, uniform
+from dld_core.data.synth.sampling import Weighted, chance, integer, pick, uniform
 from dld_core.errors import DataError
 
 PRINTABLE = "".join(chr(code) for code in range(33, 127))

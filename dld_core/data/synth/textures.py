@@ -10,7 +10,7 @@ import numpy as np
 from numpy.random import PCG64, Generator
 from numpy.typing import NDArray
 
-from dld_core.data.synth.dice import Weighted, chance, integer, log_uniform, uniform
+from dld_core.data.synth.sampling import Weighted, chance, integer, log_uniform, uniform
 
 Image = NDArray[np.uint8]
 Colour = NDArray[np.float32]

@@ -35,7 +35,7 @@ class DistillConfig(TrainConfig):
             student that ships with the teacher's, so that it learns on; "random" leaves its own. `init`,
             where given, decides instead.
         distiller: name of the distiller (`dld backends` lists them), and `distiller_options` its options.
-        detection: weight of the distillation of the detector: its maps, or its opinion of boxes.
+        detection: weight of the distillation of the detector: its maps, or its box_outputs of boxes.
         text_share: of that weight, what lies on text; the rest lies on background. None lets every position
             (or box) count alike, which leaves probabilities what they are.
         scales: the student's, as fractions of the teacher's resolution.

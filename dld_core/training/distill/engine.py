@@ -146,7 +146,7 @@ def _shipped_student(teacher: FrozenTeacher, config: DistillConfig) -> Trainable
     """The student that ships with the teacher's weights."""
     from dld_core.plugins.registry import backends
 
-    weights = teacher.spotter.companion("student") if config.teacher.weights == BUNDLED else None
+    weights = teacher.spotter.bundled_part("student") if config.teacher.weights == BUNDLED else None
     if weights is None:
         raise WeightsError(
             f"no student ships with the weights {config.teacher.weights} of {config.teacher_backend}; set "

@@ -7,9 +7,9 @@ from collections.abc import Callable, Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
-from dld_core.distillation.boxes import opinions_apart, show_boxes
+from dld_core.distillation.boxes import box_divergence, with_teacher_boxes
 from dld_core.distillation.maps import map_divergence
-from dld_core.distillation.spelling import in_tokens_of, spell_alike
+from dld_core.distillation.token_mapping import in_student_tokens, same_tokens
 from dld_core.interfaces import Distiller, TrainableSpotter
 from dld_core.runtimes.norms import use_scale
 from dld_core.training.distill.config import DistillConfig
@@ -61,18 +61,18 @@ class DistillTask(Task):
         self.selection = selection
         self.detection, self.text_share = config.detection, config.text_share
         alike = teacher.spotter.charset == student.charset
-        self.respells = not alike or not spell_alike(teacher.spotter.decoder, student.decoder)
+        self.maps_tokens = not alike or not same_tokens(teacher.spotter.decoder, student.decoder)
 
     def _output(self, batch: Batch) -> TrainOutput:
         assert isinstance(batch, PairedBatch)
         shown = self.teacher.show(batch, self.distiller.hypotheses)
-        if self.respells:
-            shown = in_tokens_of(self.spotter.decoder, shown, self.teacher.spotter.decoder)
+        if self.maps_tokens:
+            shown = in_student_tokens(self.spotter.decoder, shown, self.teacher.spotter.decoder)
         outputs = {}
         losses: dict[str, Tensor] = {}
         for scale, view in batch.views.items():
-            if self.detection and shown.opinion is not None:
-                view = show_boxes(view, shown.opinion, batch)
+            if self.detection and shown.box_outputs is not None:
+                view = with_teacher_boxes(view, shown.box_outputs, batch)
             with use_scale(scale):
                 output = outputs[scale] = super()._output(view)
             own = {**output.losses, **self._apart(shown, output, batch, view)}
@@ -93,8 +93,8 @@ class DistillTask(Task):
             for name in shown.maps.keys() & output.maps.keys():
                 apart = map_divergence(shown.maps[name], output.maps[name], *sizes, self.text_share)
                 losses[f"kd_map_{name}"] = self.detection * apart
-            if shown.opinion is not None and output.opinion is not None:
-                terms = opinions_apart(shown.opinion, output.opinion, self.text_share)
+            if shown.box_outputs is not None and output.box_outputs is not None:
+                terms = box_divergence(shown.box_outputs, output.box_outputs, self.text_share)
                 losses |= {f"kd_{name}": self.detection * term for name, term in terms.items()}
         return losses
 

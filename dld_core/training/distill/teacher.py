@@ -47,7 +47,7 @@ class FrozenTeacher:
         """
         if any(module.training for module in self.spotter.modules()):
             self.spotter.eval()  # somebody who holds the spotter itself has called train()
-        shown = self.spotter.demonstrate(batch)
+        shown = self.spotter.teacher_outputs(batch)
         if hypotheses:
             said = self.spotter.decoder.beam_search(shown.trace.context, hypotheses)
             shown = replace(shown, trace=replace(shown.trace, hypotheses=said))

@@ -25,8 +25,8 @@ from dld_core.evaluation.words import ImageWords
 from dld_core.interfaces import Spotter
 from dld_core.runtimes.digest import digest_of
 from dld_core.selection.thumbnail import thumbnail, thumbnail_size
-from dld_core.training.selector.draws import contents
 from dld_core.training.selector.measure import Measurement, Measurer
+from dld_core.training.selector.sampling import contents
 from dld_core.types import Sample
 
 if TYPE_CHECKING:

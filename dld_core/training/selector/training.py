@@ -15,18 +15,18 @@ from dld_core.data.sources import ImagesSourceConfig, SourceConfig, parse_source
 from dld_core.errors import ConfigError
 from dld_core.interfaces import Spotter
 from dld_core.pipeline.parts import SELECTOR_FILE
-from dld_core.selection.calibration import Calibration, cross_calibrated, extent
-from dld_core.selection.choosing import ScaleChooser
+from dld_core.selection.calibration import Calibration, cross_calibrated, size_ratio
 from dld_core.selection.config import DEFAULT_SCALES, SelectorConfig
+from dld_core.selection.dynamic import DynamicResolution
 from dld_core.selection.file import load_selector, save_selector
 from dld_core.selection.network import DenseSelector
 from dld_core.selection.policy import DEFAULT_GAMMA
-from dld_core.training.selector.draws import Draws
 from dld_core.training.selector.examples import Example, zoomed
 from dld_core.training.selector.fit import FitConfig, fit
 from dld_core.training.selector.measure import Measurement, describe, stack_losses
 from dld_core.training.selector.measuring import Build, Say, measure
 from dld_core.training.selector.oracle import Floats, Reached, Table, cross_run_oracle, sweep
+from dld_core.training.selector.sampling import Draws
 from dld_core.training.weights import copy_matching
 from dld_core.types import Sample
 
@@ -254,10 +254,10 @@ def calibrate(
     selector.calibrate()
     raw, losses = predict(selector, measured), stack_losses(measured, alarm)
     words = np.array([m.cares.sum() for m in measured], np.float64)
-    extents = extent(np.array([m.size.min() for m in measured]), selector.config.reference_short_side)
-    found = Calibration.fit(raw, losses, words, extents)
+    size_ratios = size_ratio(np.array([m.size.min() for m in measured]), selector.config.reference_short_side)
+    found = Calibration.fit(raw, losses, words, size_ratios)
     selector.calibrate(found)
-    scores = cross_calibrated(raw, losses, words, extents)
+    scores = cross_calibrated(raw, losses, words, size_ratios)
     table = Table.of(measured, slice(1, None))
     forecast, own = _forecast(selector, measured, spotter)
     reached = sweep(scores, table, GAMMAS, forecast, own)
@@ -277,8 +277,8 @@ def _forecast(
     """Costs [B, K] as shares of the dearest, infinite where a scale makes no sense for the image; and the
     mean share of choosing, 0 where FLOPs are unknown.
     """
-    chooser = ScaleChooser(selector, spotter)
-    costs = [chooser.forecast(int(m.size[0]), int(m.size[1])) for m in measured]
+    drs = DynamicResolution(selector, spotter)
+    costs = [drs.forecast(int(m.size[0]), int(m.size[1])) for m in measured]
     own = [0.0 if c.gflops is None else c.own * c.shares[0] / c.gflops[0] for c in costs]
     shares = np.full((len(costs), len(selector.scales)), np.inf)
     for row, cost in zip(shares, costs, strict=True):

@@ -10,28 +10,28 @@ from numpy.typing import NDArray
 
 from dld_core.evaluation.fixed import FixedScale, View, spot, to_native
 from dld_core.interfaces import Spotter
-from dld_core.selection import Policy, ScaleChooser
+from dld_core.selection import DynamicResolution, Policy
 from dld_core.types import Word
 
 
 @dataclass(frozen=True, slots=True)
-class ChosenScale:
+class SelectedScale:
     """Reads each image at the scale chosen for it; choosing is part of preparing.
 
     Attributes:
-        chooser: the selector at work.
-        policy: its dials.
+        drs: the selector at work.
+        policy: its options.
         scale: what stands in tables.
     """
 
-    chooser: ScaleChooser
+    drs: DynamicResolution
     policy: Policy = field(default_factory=Policy)
     scale: Literal["auto"] = "auto"
 
     @property
     def spotter(self) -> Spotter:
         """What reads."""
-        return self.chooser.spotter
+        return self.drs.spotter
 
     def prepare(self, pixels: NDArray[np.uint8]) -> View:
         """Choose, and resize."""
@@ -47,4 +47,4 @@ class ChosenScale:
         return to_native(self.spot(view), view.image, pixels)
 
     def _reader(self, pixels: NDArray[np.uint8]) -> FixedScale:
-        return FixedScale(self.spotter, self.chooser(pixels, self.policy).scale, "reference")
+        return FixedScale(self.spotter, self.drs(pixels, self.policy).scale, "reference")

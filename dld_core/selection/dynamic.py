@@ -57,7 +57,7 @@ class Forecast:
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
+class ScaleDecision:
     """A scale, and why.
 
     Attributes:
@@ -79,7 +79,7 @@ class Choice:
     note: str | None = None
 
 
-class ScaleChooser:
+class DynamicResolution:
     """A selector at work for one spotter. Keeps no state between images but measured constants.
 
     Args:
@@ -108,7 +108,7 @@ class ScaleChooser:
         self._latency: tuple[float, float, float] | None = None
         self._lock = threading.Lock()
 
-    def __call__(self, image: NDArray[np.uint8], policy: Policy) -> Choice:
+    def __call__(self, image: NDArray[np.uint8], policy: Policy) -> ScaleDecision:
         """Choose for RGB uint8 [H, W, 3] at its native size."""
         height, width = image.shape[:2]
         self._own_gflops(height, width)  # counting them, once for each size, is no part of choosing
@@ -122,7 +122,7 @@ class ScaleChooser:
         able = policy.within(len(scores), *limits)
         note = _loss_told(scores, costs.scales[index]) if able else _UNABLE.format(costs.scales[index])
         taken = (time.perf_counter() - start) * 1e3
-        return Choice(costs.scales[index], scores, costs.shares, costs.own, taken, words, note)
+        return ScaleDecision(costs.scales[index], scores, costs.shares, costs.own, taken, words, note)
 
     def _limited(
         self, costs: Forecast, policy: Policy, words: int, spent: tuple[float, float] | None = None

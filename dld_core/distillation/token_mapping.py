@@ -9,7 +9,7 @@ from dld_core.interfaces import SequenceDecoder
 from dld_core.types import Hypotheses, TrainOutput
 
 
-def spell_alike(one: SequenceDecoder, other: SequenceDecoder) -> bool:
+def same_tokens(one: SequenceDecoder, other: SequenceDecoder) -> bool:
     """Whether the tokens of one decoder mean the same to the other."""
     if (one.pad_id, one.vocabulary_size) != (other.pad_id, other.vocabulary_size):
         return False
@@ -18,7 +18,7 @@ def spell_alike(one: SequenceDecoder, other: SequenceDecoder) -> bool:
     return first.shape == second.shape and bool((first == second).all())
 
 
-def respelled(said: Hypotheses, teacher: SequenceDecoder, student: SequenceDecoder) -> Hypotheses:
+def map_tokens(said: Hypotheses, teacher: SequenceDecoder, student: SequenceDecoder) -> Hypotheses:
     """The same texts in the student's tokens; characters outside its charset are left out."""
     words, count, length = said.tokens.shape
     if not words:
@@ -28,9 +28,9 @@ def respelled(said: Hypotheses, teacher: SequenceDecoder, student: SequenceDecod
     return Hypotheses(tokens, (tokens != student.pad_id).sum(-1), said.log_probs)
 
 
-def in_tokens_of(student: SequenceDecoder, shown: TrainOutput, teacher: SequenceDecoder) -> TrainOutput:
-    """What the teacher showed, its readings respelled."""
+def in_student_tokens(student: SequenceDecoder, shown: TrainOutput, teacher: SequenceDecoder) -> TrainOutput:
+    """What the teacher showed, its readings map_tokens."""
     if shown.trace.hypotheses is None:
         return shown
-    said = respelled(shown.trace.hypotheses, teacher, student)
+    said = map_tokens(shown.trace.hypotheses, teacher, student)
     return replace(shown, trace=replace(shown.trace, hypotheses=said))
