@@ -229,14 +229,14 @@ class DynamicResolution:
         """GFLOPs of the selector, counted once per thumbnail size on a real run."""
         import torch
 
-        from dld_core.evaluation.cost.counter import count
+        from dld_core.evaluation.cost import flops_of  # torch, which is heavy
 
         shape = thumbnail_size(height, width, self.long_side)
         if shape not in self._flops:
             device = next(self.selector.parameters(), torch.empty(0)).device
             inputs = torch.zeros(1, 3, *shape, device=device), torch.tensor([[height, width]], device=device)
             with torch.no_grad():
-                self._flops[shape] = count(lambda: self.selector(*inputs))[1].check().flops / 1e9
+                self._flops[shape] = flops_of(lambda: self.selector(*inputs)) / 1e9
         return self._flops[shape]
 
     def _milliseconds(self, sizes: Sequence[tuple[int, int]]) -> tuple[float, list[float]]:

@@ -52,7 +52,8 @@ def _apart(config: SystemConfig, device: str, threads: int | None, paths: Sequen
 def _read_and_watch(config: SystemConfig, device: str, threads: int | None, paths: Sequence[Path]) -> Peaks:
     from dld_core.evaluation.cost.memory import peak_bytes
     from dld_core.images import open_image
-    from dld_core.study.readings import System, cpu_threads
+    from dld_core.runtimes.devices import cpu_threads
+    from dld_core.study.readings import System
 
     found = {}
     with cpu_threads(threads):
