@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -18,6 +17,7 @@ from dld_backends.segmentation.config import SegmentationConfig
 from dld_backends.segmentation.network import Network
 from dld_backends.segmentation.onnx_file import DETECTOR, READER, described, reader_file
 from dld_backends.segmentation.quantization import quantize
+from dld_core.config import write_file
 from dld_core.decoders.ctc import CTCDecoder
 from dld_core.decoders.roi_sampling import sample_points
 from dld_core.errors import MissingExtraError, WeightsError
@@ -184,7 +184,6 @@ def _publish(source: Path, file: Path, said: Mapping[str, Mapping[str, str]]) ->
     import onnx
 
     try:
-        file.parent.mkdir(parents=True, exist_ok=True)
         for origin, place, part in (
             (source, file, DETECTOR),
             (reader_file(source), reader_file(file), READER),
@@ -192,8 +191,6 @@ def _publish(source: Path, file: Path, said: Mapping[str, Mapping[str, str]]) ->
             model = onnx.load(origin)
             model.producer_name, model.producer_version = "dld", ""
             onnx.helper.set_model_props(model, dict(said[part]))
-            unfinished = place.with_name(place.name + ".unfinished")
-            unfinished.write_bytes(model.SerializeToString())
-            os.replace(unfinished, place)
+            write_file(place, model.SerializeToString())
     except OSError as error:
         raise WeightsError(f"cannot write {file} ({error.strerror}); choose another place") from error

@@ -40,12 +40,12 @@ def none(text: str) -> str | None:
 
 
 def _pair(text: str) -> tuple[str, Any]:
-    import yaml
+    from dld_core.config import parse_yaml
 
     key, equals, value = text.partition("=")
     if not equals or not key:
         raise ConfigError(f"--option takes KEY=VALUE, not '{text}'.")
     try:
-        return key, yaml.safe_load(value)
-    except yaml.YAMLError:
+        return key, parse_yaml(value, text)
+    except ConfigError:
         return key, value

@@ -173,11 +173,11 @@ def _write(page: Page, out: Path | None, name: str) -> str | None:
     """Write the picture, then the JSON (so that where it is, both are); returns what went wrong."""
     if out is None:
         return None
+    from dld_core.config import write_file
+
     try:
         page.draw(path=out / f"{name}.jpg")
-        unfinished = out / f"{name}.json.unfinished"
-        unfinished.write_text(page.to_json(indent=2) + "\n", encoding="utf-8")
-        unfinished.replace(out / f"{name}.json")
+        write_file(out / f"{name}.json", page.to_json(indent=2) + "\n")
     except ImageError as error:
         return str(error)
     except OSError as error:

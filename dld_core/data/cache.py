@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from typing import Any
 import cv2
 import numpy as np
 
+from dld_core.config import write_file
 from dld_core.types import Sample
 
 _QUALITY = 95
@@ -36,10 +36,7 @@ class PageCache:
             return unpack(path.read_bytes(), str(number))
         except (OSError, ValueError, KeyError):
             data = pack(render())
-            path.parent.mkdir(parents=True, exist_ok=True)
-            partial = path.with_suffix(f".{os.getpid()}.tmp")
-            partial.write_bytes(data)
-            partial.replace(path)
+            write_file(path, data)
             # What is stored is slightly lossy: return that, so that the first view equals the later ones.
             return unpack(data, str(number))
 

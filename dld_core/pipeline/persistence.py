@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dld_core.config import PartConfig
+from dld_core.config import PartConfig, write_file
 from dld_core.errors import ConfigError, WeightsError
 from dld_core.pipeline.parts import CONFIG, MODEL, SELECTOR_FILE, TEACHER_FILE
 from dld_core.pipeline.request import POLICY_OPTIONS
@@ -68,7 +67,7 @@ def save(
         config = {**config, "selector": _write_selector(selector, folder)}
         source = MODEL if has_state else weights if weights is None else str(weights)
         text = json.dumps({"format": _FORMAT, **config, "options": values, "weights": source}, indent=2)
-        _replace(folder / CONFIG, (text + "\n").encode())
+        write_file(folder / CONFIG, text + "\n")
     except OSError as error:
         raise WeightsError(f"cannot write to {folder} ({error.strerror}); choose another folder") from error
     except TypeError as error:
@@ -97,15 +96,8 @@ def _write_state(spotter: Spotter, path: Path) -> bool:
         return False
     # Clones, because safetensors refuses tensors that share memory.
     state = {name: value.detach().cpu().clone().contiguous() for name, value in spotter.state_dict().items()}
-    _replace(path, to_bytes(state, {"format": "pt"}))
+    write_file(path, to_bytes(state, {"format": "pt"}))
     return True
-
-
-def _replace(path: Path, content: bytes) -> None:
-    """Write a file whole or not at all."""
-    unfinished = path.with_name(path.name + ".unfinished")
-    unfinished.write_bytes(content)
-    os.replace(unfinished, path)
 
 
 def load(folder: Path) -> dict[str, Any]:

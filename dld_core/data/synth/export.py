@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
@@ -16,6 +15,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from dld_core.config import write_file
 from dld_core.data.formats.coordinates import is_number
 from dld_core.data.formats.icdar import DONT_CARE, quote, quote_if_needed
 from dld_core.data.synth.config import SynthConfig
@@ -62,9 +62,7 @@ def write_page(sample: Sample, image: Path, gt: Path) -> None:
         image.suffix, cv2.cvtColor(sample.image, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 95]
     )
     for path, content in ((image, data.tobytes()), (gt, icdar_text(sample).encode())):
-        unfinished = path.with_name(f".{path.name}.{os.getpid()}")
-        unfinished.write_bytes(content)
-        unfinished.replace(path)
+        write_file(path, content)
 
 
 def write_pages(

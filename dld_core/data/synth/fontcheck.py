@@ -7,9 +7,9 @@ file's path, size and time of change.
 from __future__ import annotations
 
 import json
-import os
 import re
 from collections.abc import Iterable
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import ImageFont
 
-from dld_core.config import home
+from dld_core.config import home, write_file
 from dld_core.data.synth.fonts import Face, bundled_folder, glyph, load
 from dld_core.data.synth.text import PRINTABLE
 
@@ -134,10 +134,5 @@ def _remember(faces: dict[str, Face | None]) -> None:
     rows = {
         k: [f.path, f.family, f.capital, "".join(sorted(f.missing))] if f else None for k, f in faces.items()
     }
-    partial = _store().with_suffix(f".{os.getpid()}.tmp")
-    try:
-        partial.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_text(json.dumps(rows), encoding="utf-8")
-        partial.replace(_store())
-    except OSError:
-        partial.unlink(missing_ok=True)
+    with suppress(OSError):
+        write_file(_store(), json.dumps(rows))
