@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from dld_core.config import home
+from dld_core.config import home, write_file
 from dld_core.evaluation.cost import SizedCost
 from dld_plugins.engine import require
 
@@ -49,8 +49,7 @@ def flops(path: str | Path, shapes: Sequence[Shape]) -> list[int]:
     if not known.keys() >= set(keys):
         known.update(zip(keys, _counted(path, shapes), strict=True))
         with suppress(OSError):  # a cache that cannot be written costs time, nothing else
-            cache.parent.mkdir(parents=True, exist_ok=True)
-            cache.write_text(json.dumps(known))
+            write_file(cache, json.dumps(known))
     return [known[key] for key in keys]
 
 

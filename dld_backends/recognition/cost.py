@@ -49,7 +49,5 @@ def word_flops(reader: RecognitionBranch) -> float:
     grid = torch.empty(1, rows, columns, 2, device="meta")
     tokens = torch.zeros(1, STEPS_PER_WORD, dtype=torch.int64, device="meta")
     return flops_of(
-        lambda: reader.decoder.logits(
-            reader.encoder(F.grid_sample(fine, grid, align_corners=False)), tokens
-        )
+        lambda: reader.decoder.logits(reader.encoder(F.grid_sample(fine, grid, align_corners=False)), tokens)
     )

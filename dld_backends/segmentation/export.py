@@ -155,7 +155,7 @@ def _dims(*names: str) -> list[Any]:
 @torch.no_grad()
 def _write(graph: nn.Module, example: tuple[tuple[Tensor, ...], Any], file: Path) -> None:
     """Trace a graph and write it, without the names of source files that the exporter leaves in it."""
-    import onnx
+    import onnx  # optional
 
     inputs, varying = example
     with warnings.catch_warnings():
@@ -181,7 +181,7 @@ def _write(graph: nn.Module, example: tuple[tuple[Tensor, ...], Any], file: Path
 
 def _publish(source: Path, file: Path, said: Mapping[str, Mapping[str, str]]) -> None:
     """Put a finished pair in its place, each file whole or not at all, with what it says about itself."""
-    import onnx
+    import onnx  # optional
 
     try:
         for origin, place, part in (

@@ -98,7 +98,7 @@ def _print_json(about: dict[str, Any], costs: list[ScaleCost]) -> None:
     unit = {
         "gflops": "1e9 FLOPs counted on real runs, a multiply-add as 2",
         "gmacs": "1e9 multiply-adds",
-        "gelements": "1e9 elements through operators without FLOPs (activations, normalisation, pooling, copies)",
+        "gelements": "1e9 elements through operators without FLOPs (activations, norms, pooling, copies)",
         "latency": "one image at a time, from decoded pixels to words",
         "memory": "MB (1e6 bytes), peak resident memory of the whole process",
     }

@@ -1,4 +1,4 @@
-"""Device strings, where what is asked for is what is used or an error that says what there is; CPU threads."""
+"""Devices by name (one that is not there is an error that lists those that are), and CPU threads."""
 
 from __future__ import annotations
 

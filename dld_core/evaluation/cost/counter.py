@@ -23,14 +23,16 @@ from dld_core.evaluation.cost.formulas import FORMULAS
 
 T = TypeVar("T")
 
-# Fragments of the names of all operators of torch that compute products, decompositions or interpolations: "mm" as
+# Fragments of the names of torch's operators that compute products, decompositions or interpolations: "mm" as
 # in addmm (not as in gamma, cummax or hamming), "conv" (not convert), and so on.
 _HEAVY = re.compile(
     r"mm(?![ai])|mv(?!l)|dot|addr|matmul|linear|conv(?!ert)|attention|transformer|lstm|gru|rnn|[cp]dist|_dist|fft|"
     r"linalg|(?<!re)solve|cholesky|geqrf|ormqr|matrix_exp|grid_sampler|cubic|lanczos"
 )
 # Operators with such names that compute nothing of the kind.
-_LIGHT = re.compile(r"thnn_fused|flatten_weight|reorder|vector_norm|linalg_cross|_check_errors|fftfreq|affine_grid")
+_LIGHT = re.compile(
+    r"thnn_fused|flatten_weight|reorder|vector_norm|linalg_cross|_check_errors|fftfreq|affine_grid"
+)
 
 
 class UncountedOperatorError(DLDError):
@@ -103,7 +105,7 @@ class _CostCounter(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
 
 def _unknown(namespace: str, name: str) -> bool:
-    """Whether an operator without a formula may multiply: those that are not torch's own, or by their names."""
+    """Whether an operator without a formula may multiply: by its name, or because it is not torch's own."""
     return namespace not in ("aten", "prim") or bool(_HEAVY.search(name) and not _LIGHT.search(name))
 
 

@@ -1,7 +1,7 @@
 """FLOPs of operators of text spotters that `torch.utils.flop_counter` does not know. A multiply-add is two.
 
-Each formula takes the operator's own arguments and, as `out_val`, what it returned: costs that depend on values
-(how many words there are, how large a region is) are those of the real run.
+Each formula takes the operator's own arguments and, as `out_val`, what it returned: costs that depend on
+values (how many words there are, how large a region is) are those of the real run.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def _attention(query: Tensor, key: Tensor, value: Tensor, *_: Any, **__: Any) ->
 
 
 def _recurrent(x: Tensor, weights: Any, *others: Any, **_: Any) -> float:
-    """Each matrix is used once a step: a list of those of all layers, or the two of one layer as arguments."""
+    """Each matrix is used once a step: those of all layers in a list, or the two of one layer apart."""
     matrices = [weights, others[0]] if isinstance(weights, Tensor) else weights
     steps = x.numel() / max(x.shape[-1], 1)  # packed input holds only real steps
     return 2.0 * steps * sum(matrix.numel() for matrix in matrices if matrix.dim() == 2)
