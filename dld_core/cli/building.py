@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import yaml
+
 from dld_core.errors import ConfigError
 
 OPTION_HELP = "An option of the spotter's own, its value as in YAML: languages='[en, de]'; may be repeated."
@@ -40,8 +42,6 @@ def none(text: str) -> str | None:
 
 
 def _pair(text: str) -> tuple[str, Any]:
-    import yaml
-
     key, equals, value = text.partition("=")
     if not equals or not key:
         raise ConfigError(f"--option takes KEY=VALUE, not '{text}'.")

@@ -2,19 +2,34 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, TypeVar
+from typing import Annotated, Any, Literal, NamedTuple, TypeVar
 
 import typer
+from rich.console import Console
+from rich.progress import track
 
 from dld_core.cli.building import OPTION_FORM, OPTION_HELP, none, spotter_options
-
-if TYPE_CHECKING:
-    from dld_core.evaluation import EvaluationResult, ImageWords, LexiconRule, Lexicons, Protocol
-    from dld_core.evaluation.lines import Layout
-    from dld_core.pipeline.wrapper import DLDWrapper
+from dld_core.evaluation import (
+    EvaluationResult,
+    ImageWords,
+    LexiconRule,
+    Lexicons,
+    Protocol,
+    align,
+    read_ground_truth,
+    read_predictions,
+    score,
+)
+from dld_core.evaluation.curve import save, trace
+from dld_core.evaluation.fixed import FixedScale, parse_scales
+from dld_core.evaluation.lines import Layout
+from dld_core.evaluation.reading import annotated_images, read_all, write_predictions
+from dld_core.evaluation.report import curve_table, lines, table, to_json
+from dld_core.pipeline.wrapper import DLDWrapper
 
 T = TypeVar("T")
 
@@ -117,8 +132,6 @@ def evaluate(
     """Score predictions written by anyone, or a backend on images: detection, end-to-end, word spotting,
     recognition accuracy and 1-NED by the rules of the ICDAR 2015 challenge (see docs/evaluation.md).
     """
-    from dld_core.evaluation import Lexicons, Protocol, read_ground_truth
-
     if (predictions is None) == (backend is None):
         raise typer.BadParameter("give either --predictions, or --backend with --images")
     options = {"iou": iou, "dont_care_overlap": dont_care_overlap, "word_spotting": word_spotting}
@@ -152,8 +165,6 @@ class _Part(NamedTuple):
 
     def open(self, **more: Any) -> DLDWrapper:
         """The wrapper."""
-        from dld_core.pipeline.wrapper import DLDWrapper
-
         return DLDWrapper(self.backend, self.weights, self.device, **self.options, **more)
 
 
@@ -167,15 +178,10 @@ class _Task:
     rule: LexiconRule
 
     def of_files(self, predictions: Path, layout: Layout, scored: bool) -> EvaluationResult:
-        from dld_core.evaluation import align, read_predictions, score
-
         found = align(self.truth, read_predictions(predictions, layout, scored))
         return score(self.truth, found, self.protocol, self.lexicons, self.rule)
 
     def of_backend(self, images: Path, part: _Part, scale: float | str, out: Path | None) -> EvaluationResult:
-        from dld_core.evaluation import score
-        from dld_core.evaluation.reading import annotated_images, read_all, write_predictions
-
         files, unknown = annotated_images(images, self.truth)
         if unknown:
             _say(f"{len(unknown)} images without ground truth are left out ({', '.join(unknown[:3])})")
@@ -188,11 +194,6 @@ class _Task:
 
     def curve(self, images: Path, part: _Part, scales: str, out: Path | None) -> list[dict[str, Any]]:
         """Score every scale; csv, json and plot go to `out`."""
-        from dld_core.evaluation import score
-        from dld_core.evaluation.curve import save, trace
-        from dld_core.evaluation.fixed import FixedScale, parse_scales
-        from dld_core.evaluation.reading import annotated_images
-
         chosen = parse_scales(scales)
         files, _ = annotated_images(images, self.truth)
         with part.open() as wrapper:
@@ -212,14 +213,8 @@ class _Task:
 
 def _show_curve(rows: list[dict[str, Any]], as_json: bool) -> None:
     if as_json:
-        import json
-
         typer.echo(json.dumps(rows, indent=2))
         return
-    from rich.console import Console
-
-    from dld_core.evaluation.report import curve_table
-
     Console(highlight=False, width=110).print(curve_table(rows))  # too wide for a pipe's 80 columns
 
 
@@ -232,17 +227,12 @@ def _scale(text: str) -> float | str:
 
 
 def _rule(distance: str, far: str) -> LexiconRule:
-    from dld_core.evaluation import LexiconRule
-
     limit: int | str = int(distance) if distance.isdigit() else distance
     return LexiconRule.parse({"max_distance": limit, "far": far}, "--lexicon-distance and --lexicon-far")
 
 
 def _progress(items: Iterable[T]) -> Iterable[T]:
     """A progress bar on stderr."""
-    from rich.console import Console
-    from rich.progress import track
-
     return track(list(items), description="reading", console=Console(stderr=True))
 
 
@@ -251,15 +241,11 @@ def _say(text: str) -> None:
 
 
 def _show(result: EvaluationResult, as_json: bool) -> None:
-    from dld_core.evaluation.report import lines, table, to_json
-
     if as_json:
         typer.echo(to_json(result))
         for note in result.notes:
             _say(note)
         return
-    from rich.console import Console
-
     console = Console(highlight=False, soft_wrap=True)
     console.print(table(result))
     for line in lines(result):

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from dld_core.cli import spotting
 from dld_core.cli.building import OPTION_FORM, OPTION_HELP, none, spotter_options
 
 _HOW = "How to read"
@@ -98,8 +99,6 @@ def spot(
 
     Files that cannot be read are named on stderr and the others go on; the exit code is then 3.
     """
-    from dld_core.cli import spotting
-
     job = spotting.Job.checked(
         images, scale=scale, json=as_json, jsonl=as_jsonl, out=out, skip_existing=skip_existing
     )

@@ -9,17 +9,19 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import Any, Literal, Self
+
+import torch
+from rich.console import Console
+from rich.progress import Progress
 
 from dld_core.cli.names import output_names
 from dld_core.errors import ConfigError, ImageError
-
-if TYPE_CHECKING:
-    from rich.progress import Progress
-
-    from dld_core.pipeline.request import Scale
-    from dld_core.pipeline.wrapper import DLDWrapper
-    from dld_core.results.page import Page
+from dld_core.images.files import list_images
+from dld_core.pipeline.request import Scale
+from dld_core.pipeline.wrapper import DLDWrapper
+from dld_core.results.page import Page
+from dld_core.runtimes.devices import resolve_device
 
 Format = Literal["table", "object", "array", "lines"]
 
@@ -90,8 +92,6 @@ def _json_format(images: list[str]) -> Format:
 
 def _find(images: list[str]) -> tuple[list[Path], list[str]]:
     """Every image named, once, in order; and what is wrong with arguments that name none."""
-    from dld_core.images.files import list_images
-
     found: dict[str, Path] = {}
     missing = []
     for source in images:
@@ -140,12 +140,7 @@ def _make_folder(out: Path) -> None:
 def _wrapper(
     job: Job, backend: str, weights: str | None, device: str, threads: int | None, options: dict[str, Any]
 ) -> DLDWrapper:
-    from dld_core.pipeline.wrapper import DLDWrapper
-    from dld_core.runtimes.devices import resolve_device
-
     if threads is not None:
-        import torch
-
         torch.set_num_threads(threads)
     device = resolve_device(device)
     # On a CPU a batch saves no time, and one by one the results come sooner.
@@ -191,9 +186,6 @@ def _progress(images: int) -> Iterator[Progress | None]:
     if images < 2 or not sys.stderr.isatty():
         yield None
         return
-    from rich.console import Console
-    from rich.progress import Progress
-
     # Where stdout is the same terminal, rich prints it above the bar; anywhere else it must not touch it.
     redirected = sys.stdout.isatty()
     with Progress(console=Console(stderr=True), redirect_stdout=redirected) as progress:

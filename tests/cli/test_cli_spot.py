@@ -73,7 +73,7 @@ def test_a_table_for_people(run: Run, photos: Path) -> None:
     first, second = out.splitlines()
     assert first.startswith(f"{photos / 'img_2.png'}  180x120  scale 1  1 word  ")
     assert first.endswith("GFLOPs  cpu")
-    assert second.split()[:2] == ["0.90", "90x60"]
+    assert second.split()[:2] == ["0.90", "180x120"]
     assert len(second.split()) == 6
 
 
@@ -82,9 +82,9 @@ def test_json_of_one_file_is_an_object(run: Run, photos: Path) -> None:
     values = json.loads(out)
     assert code == 0
     assert (values["width"], values["height"], values["scale"]) == (180, 120, 0.5)
-    assert values["words"][0]["text"] == "45x30"
+    assert values["words"][0]["text"] == "90x60"
     assert {"image", "gflops", "gflops_full", "timings_ms"} <= set(values)
-    assert Page.from_dict(values).working_size == (45, 30)
+    assert Page.from_dict(values).working_size == (90, 60)
 
 
 def test_a_folder_is_read_to_its_end(run: Run, photos: Path) -> None:
@@ -115,7 +115,7 @@ def test_files_of_every_image(run: Run, photos: Path, tmp_path: Path) -> None:
     assert run(photos, "--out", out)[0] == 3
     assert sorted(p.name for p in out.iterdir()) == ["img_10.jpg", "img_10.json", "img_2.jpg", "img_2.json"]
     page = Page.from_dict(json.loads((out / "img_2.json").read_text()))
-    assert page.words[0].text == "90x60"
+    assert page.words[0].text == "180x120"
     drawn = np.asarray(Image.open(out / "img_2.jpg"))
     assert drawn.shape == (120, 180, 3)
     assert np.abs(drawn[25:37, 35:60].astype(int) - 200).mean() > 20  # the label above the word
@@ -189,7 +189,7 @@ def test_an_engine_that_fails_on_one_image(run: Run, photos: Path) -> None:
         (["--scale", "half"], "--scale"),
         (["--scale", "3"], "scale"),
         (["--scale", "auto"], "selector"),
-        (["--budget", "50"], "selector"),
+        (["--gamma", "5"], "selector"),
         (["--json", "--jsonl"], "exclude"),
         (["--skip-existing"], "--out"),
         (["--device", "cuda:99"], "cpu"),
