@@ -7,7 +7,10 @@ A verb `v` is the function `v` of `dld_core/cli/v.py` with typer annotations (or
 
 from __future__ import annotations
 
+import errno
 import importlib
+import io
+import os
 import sys
 import traceback
 from collections.abc import Sequence
@@ -76,7 +79,15 @@ class VerbGroup(TyperGroup):
             if ctx.params.get("debug"):
                 traceback.print_exception(error)
             sys.stderr.write(f"dld: {known[0]}\n")
+            if isinstance(error, OSError):
+                _forget_output()
             raise typer.Exit(known[1]) from None
+
+
+def _forget_output() -> None:
+    """What is left in the buffer of an output that takes no more would fail again when the process ends."""
+    if sys.stdout is sys.__stdout__ and sys.stdout is not None:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _load_verb(verb: str) -> Any:
@@ -99,6 +110,8 @@ def _sentence(error: BaseException) -> tuple[str, int] | None:
         return str(error), error.exit_code
     if isinstance(error, OSError) and error.filename is not None and error.strerror:
         return f"cannot use {error.filename!r}: {error.strerror}.", _BAD_INPUT
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EIO, errno.EDQUOT):
+        return f"cannot write the output: {error.strerror}; make room and run it again.", _BAD_INPUT
     return None
 
 
@@ -156,4 +169,7 @@ def _hoist(arguments: Sequence[str]) -> list[str]:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run `dld` with these arguments (those of the process by default); ends with SystemExit."""
     given = sys.argv[1:] if arguments is None else arguments
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a console of another encoding must not end a run
+            stream.reconfigure(errors="backslashreplace")
     command().main(args=_hoist(given), prog_name="dld")

@@ -8,7 +8,16 @@ from typing import Annotated
 import typer
 
 from dld_core.cli import spotting
-from dld_core.cli.building import OPTION_FORM, OPTION_HELP, none, spotter_options
+from dld_core.cli.building import (
+    MODEL_HELP,
+    OPTION_FORM,
+    OPTION_HELP,
+    SCALE_DEFAULT,
+    SCALE_HELP,
+    ModelName,
+    none,
+    spotter_options,
+)
 
 _HOW = "How to read"
 _OUTPUT = "Output"
@@ -24,17 +33,14 @@ def spot(
     weights: Annotated[
         str, typer.Option(help="bundled, a file, a folder, or none.", rich_help_panel=_HOW)
     ] = "bundled",
+    model: Annotated[ModelName, typer.Option(help=MODEL_HELP, rich_help_panel=_HOW)] = "auto",
     scale: Annotated[
         str | None,
-        typer.Option(
-            help="full, a fraction of it such as 0.5, or auto (a selector chooses).",
-            show_default="auto with a selector, else full",
-            rich_help_panel=_HOW,
-        ),
+        typer.Option(help=SCALE_HELP, show_default=SCALE_DEFAULT, rich_help_panel=_HOW),
     ] = None,
     budget: Annotated[
         float | None,
-        typer.Option(help="The most GFLOPs to spend on an image, under auto.", rich_help_panel=_HOW),
+        typer.Option(help="The most GFLOPs to spend on an image.", rich_help_panel=_HOW),
     ] = None,
     gamma: Annotated[
         float | None,
@@ -46,7 +52,7 @@ def spot(
     ] = None,
     max_latency_ms: Annotated[
         float | None,
-        typer.Option(help="The most milliseconds to spend on an image, under auto.", rich_help_panel=_HOW),
+        typer.Option(help="The most milliseconds to spend on an image.", rich_help_panel=_HOW),
     ] = None,
     escalate: Annotated[
         bool,
@@ -104,6 +110,6 @@ def spot(
     )
     given = {"budget": budget, "gamma": gamma, "max_latency_ms": max_latency_ms, "max_pixels": max_pixels}
     options: dict[str, object] = {name: value for name, value in given.items() if value is not None}
-    options |= {"escalate": escalate, "selector": none(selector), **spotter_options(option)}
+    options |= {"model": model, "escalate": escalate, "selector": none(selector), **spotter_options(option)}
     if spotting.run(job, backend, none(weights), device, threads, options) > 0:
         raise typer.Exit(3)

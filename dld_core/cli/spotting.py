@@ -15,6 +15,7 @@ import torch
 from rich.console import Console
 from rich.progress import Progress
 
+from dld_core.cli.building import parse_scale
 from dld_core.cli.names import output_names
 from dld_core.errors import ConfigError, ImageError
 from dld_core.images.files import list_images
@@ -66,7 +67,7 @@ class Job:
             raise ConfigError("--skip-existing looks into the folder of --out; give that too")
         paths, missing = _find(images)
         form: Format = "lines" if jsonl else _json_format(images) if json else "table"
-        return cls(paths, output_names(paths), missing, _scale(scale), form, out, skip_existing)
+        return cls(paths, output_names(paths), missing, parse_scale(scale), form, out, skip_existing)
 
     def todo(self) -> list[tuple[Path, str]]:
         """Paths and names that are still to be read."""
@@ -74,15 +75,6 @@ class Job:
         if self.out is None or not self.skip_existing:
             return pairs
         return [(path, name) for path, name in pairs if not (self.out / f"{name}.json").exists()]
-
-
-def _scale(text: str | None) -> Scale | None:
-    if text is None or text == "full" or text == "auto":
-        return text  # type: ignore[return-value]
-    try:
-        return float(text)
-    except ValueError:
-        raise ConfigError(f"--scale must be auto, full or a number such as 0.5, not {text!r}") from None
 
 
 def _json_format(images: list[str]) -> Format:
@@ -177,6 +169,8 @@ def _write(page: Page, out: Path | None, name: str) -> str | None:
         return str(error)
     except OSError as error:
         return f"cannot write into {out} ({error.strerror}); check the folder"
+    except Exception as error:  # whatever one page holds, the others are still written
+        return f"cannot be written into {out} ({type(error).__name__}: {error})"
     return None
 
 
@@ -212,9 +206,9 @@ class _Printer:
         if self.form == "table":
             text = _table(page)
         elif self.form == "array":
-            text = ("[\n" if self.count == 0 else ",\n") + page.to_json()
+            text = ("[\n" if self.count == 0 else ",\n") + _portable(page.to_json())
         else:
-            text = page.to_json(indent=2 if self.form == "object" else None)
+            text = _portable(page.to_json(indent=2 if self.form == "object" else None))
         print(text, end="" if self.form == "array" else "\n", flush=True)
         self.count += 1
 
@@ -224,13 +218,20 @@ class _Printer:
             print("\n]")
 
 
+def _portable(text: str) -> str:
+    """JSON as standard output can take it: escaped where its encoding is not Unicode's."""
+    if (sys.stdout.encoding or "").lower().replace("-", "").startswith("utf"):
+        return text
+    return json.dumps(json.loads(text))
+
+
 def _table(page: Page) -> str:
     """One page for people: a line about the image, then a line per word."""
     if page.error is not None:
         return f"{page.image}  not read"
     facts = [
         f"{page.width}x{page.height}",
-        f"scale {page.scale:g}",
+        f"{page.model} at scale {page.scale:g}",
         f"{len(page.words)} word{'' if len(page.words) == 1 else 's'}",
         f"{page.timings_ms.get('total', 0.0):.0f} ms",
         *([] if page.gflops is None else [f"{page.gflops:.1f} GFLOPs"]),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -96,8 +97,13 @@ class Page:
         }
 
     def to_json(self, indent: int | None = None) -> str:
-        """`to_dict` as JSON (strict: no NaN), text kept as it is."""
-        return json.dumps(self.to_dict(), ensure_ascii=False, allow_nan=False, indent=indent)
+        """`to_dict` as JSON (strict: no NaN), text kept as it is. Bytes of a file name that are no UTF-8 are
+        escaped.
+        """
+        values = self.to_dict()
+        if self.image is not None:
+            values["image"] = os.fsencode(self.image).decode("utf-8", "backslashreplace")
+        return json.dumps(values, ensure_ascii=False, allow_nan=False, indent=indent)
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Page:
