@@ -43,8 +43,8 @@ def picture() -> str:
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {ROW * len(rows) + 50}" '
         'font-family="sans-serif" font-size="13">',
-        f'<text x="10" y="22" fill="#444">Imports go down: dld_plugins and dld_backends use dld_core, and each room of '
-        "dld_core those below it.</text>",
+        '<text x="10" y="22" fill="#444">Imports go down: dld_plugins and dld_backends use dld_core, '
+        "and each room of dld_core those below it.</text>",
     ]
     for index, (package, name, lines, sentence) in enumerate(rows):
         y = 36 + index * ROW
