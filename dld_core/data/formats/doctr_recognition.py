@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dld_core.data.formats.base import Losses, own_extras, place_of
-from dld_core.data.formats.coordinates import Polygon, rectangle
+from dld_core.data.formats.coordinates import rectangle
 from dld_core.data.formats.doctr import DoctrFormat, looks_like_recognition
 from dld_core.data.formats.jsonfile import encode_json
 from dld_core.data.formats.model import AnnotatedImage, AnnotatedWord, Dataset
@@ -18,6 +18,7 @@ from dld_core.data.formats.pairing import safe_name
 from dld_core.data.formats.perfile import without_suffix
 from dld_core.data.formats.quads import to_quad
 from dld_core.errors import ImageError
+from dld_core.images.crops import crop_quad
 
 
 class DoctrRecognitionFormat(DoctrFormat):
@@ -58,7 +59,7 @@ def _cut_out(image: AnnotatedImage, folder: Path, losses: Losses) -> Iterator[tu
             name, content = safe_name(image.name), image.path.read_bytes()
         else:
             quad = to_quad(word.polygon, losses, place_of(word, image.source))
-            name, content = stem.with_name(f"{stem.name}_{number}.png"), _png(crop(pixels, quad))
+            name, content = stem.with_name(f"{stem.name}_{number}.png"), _png(crop_quad(pixels, quad))
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_bytes(content)
         yield name.as_posix(), word
@@ -81,23 +82,6 @@ def _open(image: AnnotatedImage, losses: Losses) -> NDArray[np.uint8] | None:
     except ImageError:
         losses.add("images that cannot be read, and their words", str(image.path))
         return None
-
-
-def crop(pixels: NDArray[np.uint8], quad: Polygon) -> NDArray[np.uint8]:
-    """The region of four points, clockwise from the start of the text, turned upright.
-
-    Args:
-        pixels: RGB uint8 [H, W, 3].
-        quad: [4, 2]; what lies outside of the image is black.
-    """
-    from PIL import Image
-
-    sides = np.linalg.norm(np.roll(quad, -1, axis=0) - quad, axis=1)
-    size = (max(1, round(max(sides[0], sides[2]))), max(1, round(max(sides[1], sides[3]))))
-    corners = [float(value) for index in (0, 3, 2, 1) for value in quad[index]]
-    picture = Image.fromarray(pixels)
-    turned = picture.transform(size, Image.Transform.QUAD, corners, Image.Resampling.BICUBIC)
-    return np.asarray(turned, dtype=np.uint8)
 
 
 def _png(pixels: NDArray[np.uint8]) -> bytes:
