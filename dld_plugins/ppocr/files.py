@@ -9,8 +9,8 @@ from pathlib import Path
 
 from dld_core.errors import MissingExtraError, WeightsError
 from dld_plugins.engine import install_line
-from dld_plugins.ppocr.graph import EXTRA
 
+EXTRA = "ppocr"
 Triple = tuple[float, float, float]
 
 

@@ -11,8 +11,8 @@ from torch import Tensor
 from dld_core.decoders.charset import Charset
 from dld_core.decoders.ctc import CTCDecoder
 from dld_core.errors import WeightsError
+from dld_core.runtimes.graph import Graph, Node, OnnxModule
 from dld_plugins.ppocr.config import COLUMN
-from dld_plugins.ppocr.graph import Graph, Node, OnnxModule
 from dld_plugins.ppocr.lines import HEIGHT
 
 _STEM_STRIDE = 4  # pixels of a line for each position of its region features

@@ -26,8 +26,7 @@ from dld_plugins import engine
 from dld_plugins.onnx_cost import flops, sized_cost
 from dld_plugins.ppocr.config import COLUMN, PPOCRConfig
 from dld_plugins.ppocr.conversion import convert
-from dld_plugins.ppocr.files import ModelFiles
-from dld_plugins.ppocr.graph import EXTRA
+from dld_plugins.ppocr.files import EXTRA, ModelFiles
 from dld_plugins.ppocr.lines import (
     HEIGHT,
     Line,

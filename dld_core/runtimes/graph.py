@@ -14,11 +14,9 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from dld_core.errors import WeightsError
-from dld_plugins.engine import require
-from dld_plugins.ppocr.operators import OPERATORS
+from dld_core.errors import MissingExtraError, WeightsError
+from dld_core.runtimes.operators import OPERATORS
 
-EXTRA = "ppocr"
 # Inputs, by place, that are floats of several elements and yet nothing to learn: statistics, scale factors.
 _FIXED = {"BatchNormalization": (3, 4), "Resize": (1, 2)}
 
@@ -62,8 +60,8 @@ class Graph:
         Raises:
             WeightsError: it cannot be read, or holds an operator that is not converted.
         """
-        onnx = require("onnx", EXTRA)
         model = read_onnx(path)
+        onnx = _onnx()
         nodes = tuple(_node(onnx, node) for node in model.graph.node)
         unknown = sorted({node.kind for node in nodes} - OPERATORS.keys())
         if unknown:
@@ -111,12 +109,20 @@ class Graph:
 
 
 def read_onnx(path: str | Path) -> Any:
-    """The model of an ONNX file. Raises WeightsError where there is none."""
-    onnx = require("onnx", EXTRA)
+    """The model of an ONNX file. Raises WeightsError where there is none, MissingExtraError without onnx."""
+    onnx = _onnx()
     try:
         return onnx.load(str(path))
     except Exception as error:  # protobuf has many ways to say that a file is none
         raise WeightsError(f"{path} is no ONNX file that can be read ({type(error).__name__})") from error
+
+
+def _onnx() -> Any:
+    try:
+        import onnx  # an optional dependency
+    except ImportError:
+        raise MissingExtraError('ONNX files need onnx; run: `pip install "dld[ppocr]"`') from None
+    return onnx
 
 
 def _node(onnx: Any, node: Any) -> Node:
