@@ -15,6 +15,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from dld_core.errors import MissingExtraError, WeightsError
+from dld_core.runtimes.fusing import fused
 from dld_core.runtimes.operators import OPERATORS
 
 # Inputs, by place, that are floats of several elements and yet nothing to learn: statistics, scale factors.
@@ -148,6 +149,7 @@ class OnnxModule(nn.Module):
 
     def __init__(self, graph: Graph) -> None:
         super().__init__()
+        graph = replace(graph, nodes=fused(graph.nodes, graph.constants, graph.output)).until(graph.output)
         self.input, self.output = graph.input, graph.output
         self._nodes = graph.nodes
         self._last = _last_uses(graph)
