@@ -18,9 +18,10 @@ _GELU = (("Div", math.sqrt(2)), ("Erf", None), ("Add", 1.0), ("Mul", None), ("Mu
 
 
 def fused(nodes: Sequence[Node], constants: Mapping[str, Tensor], output: str) -> tuple[Node, ...]:
-    """The nodes of a graph without those that pass values on, with GELUs and the biases of convolutions whole.
+    """The nodes of a graph, chains of them made one, and without those that pass values on.
 
-    Names of values and of constants that can be learned stay.
+    A chain is a GELU, or a convolution and its bias. Names of values and of constants that can be
+    learned stay.
 
     Args:
         nodes: in an order in which they can run.
@@ -76,6 +77,6 @@ def _gelu(node: Node, users: Mapping[str, Node], constants: Mapping[str, Tensor]
 
 
 def _is(constant: Tensor | None, number: float) -> bool:
-    return (
-        constant is not None and constant.numel() == 1 and math.isclose(float(constant), number, rel_tol=1e-3)
-    )
+    if constant is None or constant.numel() != 1:
+        return False
+    return math.isclose(float(constant), number, rel_tol=1e-3)
