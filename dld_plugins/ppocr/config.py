@@ -8,6 +8,7 @@ from typing import Literal
 from pydantic import Field
 
 from dld_core.config import PartConfig
+from dld_core.decoders.line_encoder import COLUMN
 from dld_plugins.ppocr.regions import RegionOptions
 
 # How sure a region has to be is as PP-OCR's own settings have it; how far it grows goes with `edge`.
@@ -15,8 +16,6 @@ SMALL = RegionOptions(pixel_threshold=0.3, box_threshold=0.5, unclip_ratio=1.3, 
 TINY = RegionOptions(pixel_threshold=0.2, box_threshold=0.4, unclip_ratio=1.1, edge=0.7)
 TAUGHT = RegionOptions(pixel_threshold=0.3, box_threshold=0.45, unclip_ratio=1.0, edge=0.0)
 """For the maps of a detector that was taught here, whose targets are other than PP-OCR's."""
-
-COLUMN = 8  # pixels of a line, 48 high, for each column of the recogniser's context
 
 
 class PPOCRConfig(PartConfig):

@@ -13,8 +13,9 @@ import torch
 
 from dld_core.config import home
 from dld_core.errors import WeightsError
+from dld_core.runtimes.graph import Graph, OnnxModule
 from dld_plugins.engine import require
-from dld_plugins.ppocr.graph import EXTRA, Graph, OnnxModule
+from dld_plugins.ppocr.files import EXTRA
 
 TOLERANCE = 1e-3  # of the largest output; what is seen is some 1e-5
 

@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
+from dld_core.decoders.line_encoder import characters_of
 from dld_core.errors import MissingExtraError, WeightsError
+from dld_core.runtimes.graph import Graph
 from dld_plugins.engine import install_line
-from dld_plugins.ppocr.graph import EXTRA
 
+EXTRA = "ppocr"
 Triple = tuple[float, float, float]
 
 
@@ -97,15 +99,13 @@ class ModelFiles:
         assert reader is not None
         return cls(detector, reader, characters, origin.mean, origin.std)
 
-    def charset(self, metadata: Mapping[str, str]) -> str:
+    def charset(self, graph: Graph) -> str:
         """The recogniser's characters in the order of its outputs, the blank left out, the space last.
 
         Args:
-            metadata: of its graph.
+            graph: the recogniser.
         """
-        if self.characters is not None:
-            told = self.characters.read_text(encoding="utf-8")
-        else:
-            told = metadata.get("character", "")
-        characters = "".join(line.rstrip("\r") for line in told.split("\n"))
-        return characters + " "
+        if self.characters is None:
+            return characters_of(graph)
+        listed = self.characters.read_text(encoding="utf-8")
+        return "".join(line.rstrip("\r") for line in listed.split("\n")) + " "

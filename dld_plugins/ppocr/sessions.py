@@ -12,8 +12,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from dld_core.runtimes.graph import read_onnx
 from dld_plugins.engine import require
-from dld_plugins.ppocr.graph import EXTRA, read_onnx
+from dld_plugins.ppocr.files import EXTRA
 
 Weights = Mapping[str, Tensor]
 """Constants of a graph by name."""

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from dld_core.decoders.ctc import CTCDecoder
+from dld_core.decoders.line_encoder import COLUMN, HEIGHT, LineEncoder, make_decoder
 from dld_core.decoders.map_losses import balanced_cross_entropy, dice_loss
 from dld_core.decoders.words import Regions, jitter_regions, readable_words
 from dld_core.errors import ConfigError, MissingExtraError, WeightsError
@@ -24,12 +25,10 @@ from dld_core.pipeline.models import bundled_part_file
 from dld_core.types import Batch, DenseMap, RecognitionTrace, TrainOutput, Word
 from dld_plugins import engine
 from dld_plugins.onnx_cost import flops, sized_cost
-from dld_plugins.ppocr.config import COLUMN, PPOCRConfig
+from dld_plugins.ppocr.config import PPOCRConfig
 from dld_plugins.ppocr.conversion import convert
-from dld_plugins.ppocr.files import ModelFiles
-from dld_plugins.ppocr.graph import EXTRA
+from dld_plugins.ppocr.files import EXTRA, ModelFiles
 from dld_plugins.ppocr.lines import (
-    HEIGHT,
     Line,
     Pixels,
     Reading,
@@ -39,7 +38,7 @@ from dld_plugins.ppocr.lines import (
     cut_out,
     words_of,
 )
-from dld_plugins.ppocr.networks import Detector, Reader, constants_of, make_decoder, reader_constants
+from dld_plugins.ppocr.networks import Detector, constants_of, reader_constants
 from dld_plugins.ppocr.regions import Map, find_lines
 from dld_plugins.ppocr.sessions import Sessions
 from dld_plugins.ppocr.training import STRIDE, sample_lines, stack, text_targets
@@ -75,9 +74,9 @@ class PPOCRSpotter(TrainableSpotter):
         self.reference_short_side = config.reference_short_side
         self.reads_native = config.shrink == "detector"
         reading = convert(files.reader, _PROOF["reader"])
-        self.charset = files.charset(reading.metadata)
+        self.charset = files.charset(reading)
         self.detector = Detector(convert(files.detector, _PROOF["detector"]))
-        self.reader = Reader(reading)
+        self.reader = LineEncoder(reading)
         self.decoder = make_decoder(reading, self.charset, config.max_length, config.beam_width)
         self.register_buffer("taught", torch.zeros((), dtype=torch.bool))
         self._readable = frozenset(self.charset)

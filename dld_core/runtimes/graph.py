@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 import torch
-from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from dld_core.errors import WeightsError
-from dld_plugins.engine import require
-from dld_plugins.ppocr.operators import OPERATORS
+from dld_core.errors import MissingExtraError, WeightsError
+from dld_core.runtimes.fusing import fused
+from dld_core.runtimes.operators import OPERATORS
+from dld_core.runtimes.weight_files import read_safetensors
 
-EXTRA = "ppocr"
 # Inputs, by place, that are floats of several elements and yet nothing to learn: statistics, scale factors.
 _FIXED = {"BatchNormalization": (3, 4), "Resize": (1, 2)}
 
@@ -62,8 +62,8 @@ class Graph:
         Raises:
             WeightsError: it cannot be read, or holds an operator that is not converted.
         """
-        onnx = require("onnx", EXTRA)
         model = read_onnx(path)
+        onnx = _onnx()
         nodes = tuple(_node(onnx, node) for node in model.graph.node)
         unknown = sorted({node.kind for node in nodes} - OPERATORS.keys())
         if unknown:
@@ -76,21 +76,27 @@ class Graph:
         metadata = {item.key: item.value for item in model.metadata_props}
         return cls(nodes, constants, given, output, metadata)
 
-    def save(self, path: Path) -> None:
-        """Write it as one safetensors file: the constants, and the rest in its header."""
+    def save(self, path: Path, half: bool = False) -> None:
+        """Write it as one safetensors file: the constants, and the rest in its header.
+
+        Args:
+            half: store floats of two dimensions or more in 16 bits; `load` gives float32 all the same.
+        """
         nodes = [[n.kind, n.inputs, n.output, n.attributes] for n in self.nodes]
         rest = {"nodes": nodes, "input": self.input, "output": self.output, "metadata": self.metadata}
-        constants = {name: value.contiguous() for name, value in self.constants.items()}
+        constants = {name: _stored(value, half) for name, value in self.constants.items()}
         save_file(constants, path, {"graph": json.dumps(rest)})
 
     @classmethod
     def load(cls, path: Path) -> Graph:
-        """Read what `save` wrote. Raises whatever a file that is something else makes the readers raise."""
-        with safe_open(path, "pt") as file:
-            rest = json.loads(file.metadata()["graph"])
-            constants = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
-        nodes = tuple(Node(kind, tuple(inputs), output, a) for kind, inputs, output, a in rest["nodes"])
-        return cls(nodes, constants, rest["input"], rest["output"], rest["metadata"])
+        """Read what `save` wrote, floats as float32. Raises WeightsError for anything else."""
+        constants, header = read_safetensors(path)
+        try:
+            rest = json.loads(header["graph"])
+            nodes = tuple(Node(kind, tuple(inputs), output, a) for kind, inputs, output, a in rest["nodes"])
+            return cls(nodes, constants, rest["input"], rest["output"], rest["metadata"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise WeightsError(f"{path} holds no computation graph ({error!r}); install it again") from None
 
     def until(self, output: str) -> Graph:
         """What is needed to compute this value, and nothing more."""
@@ -110,13 +116,26 @@ class Graph:
         return self.maker(node.inputs[0]) if node.kind == "Identity" else node
 
 
+def _stored(value: Tensor, half: bool) -> Tensor:
+    halved = half and value.is_floating_point() and value.ndim > 1
+    return (value.half() if halved else value).contiguous()
+
+
 def read_onnx(path: str | Path) -> Any:
-    """The model of an ONNX file. Raises WeightsError where there is none."""
-    onnx = require("onnx", EXTRA)
+    """The model of an ONNX file. Raises WeightsError where there is none, MissingExtraError without onnx."""
+    onnx = _onnx()
     try:
         return onnx.load(str(path))
     except Exception as error:  # protobuf has many ways to say that a file is none
         raise WeightsError(f"{path} is no ONNX file that can be read ({type(error).__name__})") from error
+
+
+def _onnx() -> Any:
+    try:
+        import onnx  # an optional dependency
+    except ImportError:
+        raise MissingExtraError('ONNX files need onnx; run: `pip install "dld[ppocr]"`') from None
+    return onnx
 
 
 def _node(onnx: Any, node: Any) -> Node:
@@ -142,6 +161,7 @@ class OnnxModule(nn.Module):
 
     def __init__(self, graph: Graph) -> None:
         super().__init__()
+        graph = replace(graph, nodes=fused(graph.nodes, graph.constants, graph.output)).until(graph.output)
         self.input, self.output = graph.input, graph.output
         self._nodes = graph.nodes
         self._last = _last_uses(graph)
@@ -159,19 +179,31 @@ class OnnxModule(nn.Module):
         """The output of the graph."""
         return self.values(x, [self.output])[0]
 
-    def values(self, x: Tensor, names: Sequence[str]) -> list[Tensor]:
-        """The values of these names in the graph, such as what the last layer sees."""
+    def values(
+        self, x: Tensor, names: Sequence[str], added: Mapping[str, Tensor] = MappingProxyType({})
+    ) -> list[Tensor]:
+        """The values of these names in the graph, such as what the last layer sees.
+
+        Args:
+            added: what is added to values of the graph, by name, before anything sees them.
+        """
         found: dict[str, Tensor] = {}
-        self.watch(x, lambda name, value: found.update({name: value}) if name in names else None)
+        self.watch(x, lambda name, value: found.update({name: value}) if name in names else None, added)
         return [found[name] for name in names]
 
-    def watch(self, x: Tensor, see: Callable[[str, Tensor], None]) -> None:
-        """Run the graph, showing every value by its name."""
+    def watch(
+        self,
+        x: Tensor,
+        see: Callable[[str, Tensor], None],
+        added: Mapping[str, Tensor] = MappingProxyType({}),
+    ) -> None:
+        """Run the graph, showing every value by its name; `added` as in `values`."""
         known: dict[str, Tensor] = {name: getattr(self, here) for name, here in self.places.items()}
         known[self.input] = x
         for node, done in zip(self._nodes, self._last, strict=True):
             inputs = [known[name] if name else None for name in node.inputs]
-            known[node.output] = OPERATORS[node.kind](inputs, node.attributes)
+            value = OPERATORS[node.kind](inputs, node.attributes)
+            known[node.output] = value + added[node.output] if node.output in added else value
             see(node.output, known[node.output])
             for name in done:
                 del known[name]

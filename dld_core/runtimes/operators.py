@@ -35,7 +35,7 @@ def _padding(x: Tensor, kernel: Sequence[int], attributes: Attributes, fill: flo
 
 def _conv(inputs: Sequence[Any], attributes: Attributes) -> Tensor:
     x, weight = inputs[:2]
-    bias = inputs[2] if len(inputs) > 2 else None
+    bias = inputs[2].flatten() if len(inputs) > 2 else None
     strides, dilations = attributes.get("strides", [1, 1]), attributes.get("dilations", [1, 1])
     pads = attributes.get("pads", [0] * 4)
     # Even padding goes to the convolution itself, which is quicker than a padded copy.
@@ -130,6 +130,7 @@ OPERATORS: dict[str, Operator] = {
     "Div": lambda i, a: i[0] / i[1],
     "Pow": lambda i, a: i[0] ** i[1],
     "Sqrt": lambda i, a: torch.sqrt(i[0]),
+    "Gelu": lambda i, a: F.gelu(i[0]),
     "Erf": lambda i, a: torch.erf(i[0]),
     "Relu": lambda i, a: F.relu(i[0]),
     "Sigmoid": lambda i, a: torch.sigmoid(i[0]),
