@@ -25,7 +25,10 @@ _OUTPUT = "Output"
 
 def spot(
     images: Annotated[
-        list[str], typer.Argument(help="Image files, folders or quoted patterns such as 'photos/**/*.jpg'.")
+        list[str],
+        typer.Argument(
+            help="Image files, folders or quoted patterns such as 'photos/**/*.jpg'; - for standard input."
+        ),
     ],
     backend: Annotated[
         str, typer.Option(help="The spotter; `dld backends` lists them.", rich_help_panel=_HOW)
@@ -74,6 +77,12 @@ def spot(
             min=1, help="The most pixels ever read at once; larger images shrink.", rich_help_panel=_HOW
         ),
     ] = None,
+    pages: Annotated[
+        str | None,
+        typer.Option(
+            help="Pages of TIFFs and animations: all, or 1-3,5.", show_default="1", rich_help_panel=_HOW
+        ),
+    ] = None,
     as_json: Annotated[
         bool,
         typer.Option(
@@ -106,7 +115,13 @@ def spot(
     Files that cannot be read are named on stderr and the others go on; the exit code is then 3.
     """
     job = spotting.Job.checked(
-        images, scale=scale, json=as_json, jsonl=as_jsonl, out=out, skip_existing=skip_existing
+        images,
+        scale=scale,
+        pages=pages,
+        json=as_json,
+        jsonl=as_jsonl,
+        out=out,
+        skip_existing=skip_existing,
     )
     given = {"budget": budget, "gamma": gamma, "max_latency_ms": max_latency_ms, "max_pixels": max_pixels}
     options: dict[str, object] = {name: value for name, value in given.items() if value is not None}

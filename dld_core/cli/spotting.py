@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import sys
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +20,7 @@ from rich.progress import Progress
 from dld_core.cli.building import parse_scale
 from dld_core.cli.names import output_names
 from dld_core.errors import ConfigError, ImageError
+from dld_core.images import ImageSource, load_pages, parse_pages
 from dld_core.images.files import list_images
 from dld_core.pipeline.request import Scale
 from dld_core.pipeline.wrapper import DLDWrapper
@@ -39,6 +42,7 @@ class Job:
         format: what to print.
         out: folder for files, or None.
         skip_existing: leave out images that `out` holds results of.
+        pages: of files with several, as `parse_pages` gives them; None reads the first.
     """
 
     paths: list[Path]
@@ -48,6 +52,7 @@ class Job:
     format: Format
     out: Path | None
     skip_existing: bool
+    pages: tuple[range, ...] | None = None
 
     @classmethod
     def checked(
@@ -59,6 +64,7 @@ class Job:
         jsonl: bool,
         out: Path | None,
         skip_existing: bool,
+        pages: str | None = None,
     ) -> Self:
         """From the command line. Raises ConfigError for options that do not go together."""
         if json and jsonl:
@@ -67,7 +73,26 @@ class Job:
             raise ConfigError("--skip-existing looks into the folder of --out; give that too")
         paths, missing = _find(images)
         form: Format = "lines" if jsonl else _json_format(images) if json else "table"
-        return cls(paths, output_names(paths), missing, parse_scale(scale), form, out, skip_existing)
+        names = output_names(paths)
+        wanted = None if pages is None else parse_pages(pages)
+        return cls(paths, names, missing, parse_scale(scale), form, out, skip_existing, wanted)
+
+    def sources(self, todo: Sequence[tuple[Path, str]]) -> Iterator[tuple[str, ImageSource]]:
+        """(name of the output files, what is read) for each image, or each page of each."""
+        for path, name in todo:
+            if self.pages is None:
+                yield name, path
+                continue
+            pages = load_pages(path, self.pages)
+            while True:
+                try:
+                    page = next(pages, None)
+                except ImageError as error:
+                    yield name, _Unreadable(path, error)
+                    continue
+                if page is None:
+                    break
+                yield name if page.page == 1 else f"{name}-p{page.page}", page
 
     def todo(self) -> list[tuple[Path, str]]:
         """Paths and names that are still to be read."""
@@ -143,12 +168,21 @@ def _wrapper(
 def _read(job: Job, todo: list[tuple[Path, str]], dld: DLDWrapper) -> int:
     failed = 0
     printer = _Printer(job.format)
+    waiting: deque[tuple[str, ImageSource]] = deque()
+
+    def sources() -> Iterator[ImageSource]:
+        for name, source in job.sources(todo):
+            waiting.append((name, source))
+            yield source
+
     with _progress(len(todo)) as progress:
-        for (path, name), page in zip(todo, dld.stream(path for path, _ in todo), strict=True):
-            error = page.error or _write(page, job.out, name)
+        for page in dld.stream(sources()):
+            name, source = waiting.popleft()
+            error = page.error or _write(page, job.out, name, source)
             if error is not None:
                 failed += 1
-                _tell(error if str(path) in error else f"{path}: {error}", progress)
+                image = page.image or name
+                _tell(error if image in error else f"{image}: {error}", progress)
             printer.add(page)
             if progress is not None:
                 progress.advance(progress.task_ids[0])
@@ -156,12 +190,25 @@ def _read(job: Job, todo: list[tuple[Path, str]], dld: DLDWrapper) -> int:
     return failed
 
 
-def _write(page: Page, out: Path | None, name: str) -> str | None:
+class _Unreadable(io.BytesIO):
+    """A page of a file that cannot be read, in its place among the others; opening it tells why."""
+
+    def __init__(self, path: Path, error: ImageError) -> None:
+        super().__init__()
+        self.name = str(path)
+        self._error = error
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        """Raises the error."""
+        raise self._error
+
+
+def _write(page: Page, out: Path | None, name: str, source: ImageSource) -> str | None:
     """Write the picture, then the JSON (so that where it is, both are); returns what went wrong."""
     if out is None:
         return None
     try:
-        page.draw(path=out / f"{name}.jpg")
+        page.draw(source, out / f"{name}.jpg")
         unfinished = out / f"{name}.json.unfinished"
         unfinished.write_text(page.to_json(indent=2) + "\n", encoding="utf-8")
         unfinished.replace(out / f"{name}.json")

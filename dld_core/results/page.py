@@ -27,6 +27,7 @@ class Page:
             turning), whatever size was read.
         width, height: of that image, pixels. 0 where it could not be opened (see `error`).
         image: its path or name; None for what came from memory.
+        page: its number in that file, from 1.
         backend, weights: what read it.
         model: "teacher" or "student", whichever read it; "" where none did.
         scale: the size fed to the spotter, as a fraction of the full size: the image's own, or that to which
@@ -58,6 +59,7 @@ class Page:
     escalated_from: float | None = None
     notes: list[str] = field(default_factory=list)
     error: str | None = None
+    page: int = 1
     schema_version: str = SCHEMA_VERSION
 
     @property
@@ -75,6 +77,7 @@ class Page:
         return {
             "schema_version": self.schema_version,
             "image": self.image,
+            "page": self.page,
             "width": self.width,
             "height": self.height,
             "backend": self.backend,

@@ -71,7 +71,7 @@ def test_a_table_for_people(run: Run, photos: Path) -> None:
     code, out, err = run(photos / "img_2.png")
     assert (code, err) == (0, "")
     first, second = out.splitlines()
-    assert first.startswith(f"{photos / 'img_2.png'}  180x120  scale 1  1 word  ")
+    assert first.startswith(f"{photos / 'img_2.png'}  180x120  teacher at scale 1  1 word  ")
     assert first.endswith("GFLOPs  cpu")
     assert second.split()[:2] == ["0.90", "180x120"]
     assert len(second.split()) == 6
@@ -247,3 +247,17 @@ def test_options_of_the_spotter_and_no_weights(
     code, _, err = run(photos / "img_2.png", "--option", "gain=2.5", "--weights", "none")
     assert code == 0, err
     assert made == [(None, {"gain": 2.5})]
+
+
+def test_pages_of_a_tiff_are_read_one_by_one(run: Run, tmp_path: Path) -> None:
+    red = np.full((120, 180, 3), 200, np.uint8)
+    red[40:60, 30:90] = (255, 0, 0)
+    first, rest = Image.fromarray(red), [Image.fromarray(red[:, ::-1].copy()), Image.new("RGB", (180, 120))]
+    first.save(tmp_path / "scan.tif", save_all=True, append_images=rest)
+    code, out, _ = run(tmp_path / "scan.tif", "--pages", "1-2", "--jsonl", "--out", tmp_path / "out")
+    pages = [json.loads(line) for line in out.splitlines()]
+    assert code == 0
+    assert [(page["page"], len(page["words"])) for page in pages] == [(1, 1), (2, 1)]
+    assert sorted(p.name for p in (tmp_path / "out").glob("*.json")) == ["scan-p2.json", "scan.json"]
+    assert run(tmp_path / "scan.tif", "--pages", "9")[0] == 3
+    assert run(tmp_path / "scan.tif", "--pages", "x")[0] == 2
