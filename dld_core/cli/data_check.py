@@ -33,9 +33,9 @@ def check(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Name every problem of a data set; exit 3 if there is an error, 0 if there are only warnings."""
-    from dld_core.data.formats.base import ReadOptions
+    from dld_core.data.formats import ReadOptions
     from dld_core.data.formats.checks import check as run
-    from dld_core.data.formats.textfile import known_encoding
+    from dld_core.data.formats.files import known_encoding
 
     options = ReadOptions(images, known_encoding(encoding), points)
     report = run(path, format, options=options, decode_images=not quick, track=_show_progress)

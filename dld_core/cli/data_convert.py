@@ -33,10 +33,10 @@ def convert(
     ] = False,
 ) -> None:
     """Convert annotations; what the target cannot keep is told on stderr and in conversion-report.json."""
-    from dld_core.data.formats.base import ReadOptions
+    from dld_core.data.formats import ReadOptions
     from dld_core.data.formats.convert import ConvertOptions
     from dld_core.data.formats.convert import convert as run
-    from dld_core.data.formats.textfile import known_encoding
+    from dld_core.data.formats.files import known_encoding
 
     options = ConvertOptions(
         read=ReadOptions(images, known_encoding(encoding), points),

@@ -13,7 +13,7 @@ from dld_core.cli.building import OPTION_FORM, OPTION_HELP, none, spotter_option
 
 if TYPE_CHECKING:
     from dld_core.evaluation import EvaluationResult, ImageWords, LexiconRule, Lexicons, Protocol
-    from dld_core.evaluation.lines import Layout
+    from dld_core.evaluation.files import Layout
     from dld_core.pipeline.wrapper import DLDWrapper
 
 T = TypeVar("T")

@@ -43,8 +43,8 @@ def clip_to_image(polygon: ArrayLike, width: float, height: float) -> Polygon:
 def signed_area(polygon: ArrayLike) -> float:
     """Area in square pixels, positive where the points go clockwise as seen."""
     points = np.asarray(polygon, dtype=np.float64)
-    x, y = (points - points.mean(axis=0)).T
-    return float(np.dot(x, np.roll(y, -1)) - np.dot(np.roll(x, -1), y)) / 2
+    x, y = (points - points[0]).T  # exact for whole pixels, so that points on one line have no area at all
+    return float(np.dot(x[:-1], y[1:]) - np.dot(y[:-1], x[1:])) / 2
 
 
 def area(polygon: ArrayLike) -> float:

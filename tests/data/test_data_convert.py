@@ -16,9 +16,9 @@ from PIL import Image, ImageDraw
 from dld_core.data import formats
 from dld_core.data.formats import Losses
 from dld_core.data.formats.convert import REPORT_NAME, ConvertOptions, convert
-from dld_core.data.formats.doctr_recognition import crop
-from dld_core.data.formats.model import signed_area
-from dld_core.data.formats.quads import to_quad
+from dld_core.data.formats.doctr import crop
+from dld_core.geometry import signed_area
+from dld_core.data.formats.polygons import four_points
 from dld_core.errors import ConfigError, DataError, UnknownPartError
 
 KEEPS_ALL = ["icdar", "totaltext", "cocotext", "textocr", "mmocr", "davar", "labelme", "ppocrlabel"]
