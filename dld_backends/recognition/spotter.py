@@ -17,7 +17,7 @@ from dld_backends.recognition.maps import ReadingMaps
 from dld_backends.recognition.weights import load_weights
 from dld_core.decoders.words import jitter_regions, readable_words
 from dld_core.interfaces import BundledPart, SequenceDecoder, TrainableSpotter, module_device
-from dld_core.pipeline.parts import bundled_part_file
+from dld_core.pipeline.models import bundled_part_file
 from dld_core.runtimes.folding import FoldedCopy
 from dld_core.types import Batch, RecognitionTrace, TrainOutput, Word
 

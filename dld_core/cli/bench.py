@@ -77,12 +77,12 @@ def bench(
 
 def _chosen(wrapper: DLDWrapper) -> list[SelectedScale]:
     """The selector's choice, where there is a selector."""
-    from dld_core.selection import DynamicResolution
+    from dld_core.selection import CostModel, DynamicResolution
     from dld_core.selection.selected import SelectedScale
 
     if wrapper.selector is None:
         return []
-    return [SelectedScale(DynamicResolution(wrapper.selector, wrapper.spotter, wrapper.working))]
+    return [SelectedScale(DynamicResolution(wrapper.selector, CostModel(wrapper.spotter, wrapper.working)))]
 
 
 def _progress(rounds: Iterable[int]) -> Iterable[int]:
