@@ -172,7 +172,7 @@ def _word(line: Line, layout: LineLayout, at: At) -> AnnotatedWord:
         if not 0 <= score <= 1:
             message = f"the score {short(fields[size])} is not in [0, 1]"
             raise at.malformed("bad-score", message, "write a confidence")
-    if not all(-MAX_COORDINATE <= value <= MAX_COORDINATE for value in values):
+    if not max(map(abs, values)) <= MAX_COORDINATE:
         numbers(fields[:size], at)
     text = line.rest[separated.end() :] if separated else "" if bare else unquote(fields[needed])
     polygon = rectangle(*values) if size == 4 else to_polygon(values)
