@@ -11,12 +11,12 @@ import typer
 from rich.console import Console
 from rich.progress import track
 
-from dld_core.data.formats.base import ReadOptions
+from dld_core.data.formats import ReadOptions
 from dld_core.data.formats.checks import CheckReport
 from dld_core.data.formats.checks import check as run
+from dld_core.data.formats.files import known_encoding
 from dld_core.data.formats.model import AnnotatedImage
 from dld_core.data.formats.problems import Problem
-from dld_core.data.formats.textfile import known_encoding
 
 BAD_INPUT = 3
 

@@ -7,10 +7,10 @@ from typing import Annotated
 
 import typer
 
-from dld_core.data.formats.base import ReadOptions
+from dld_core.data.formats import ReadOptions
 from dld_core.data.formats.convert import ConversionReport, ConvertOptions
 from dld_core.data.formats.convert import convert as run
-from dld_core.data.formats.textfile import known_encoding
+from dld_core.data.formats.files import known_encoding
 
 
 def convert(

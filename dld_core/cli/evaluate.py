@@ -35,8 +35,8 @@ from dld_core.evaluation import (
     score,
 )
 from dld_core.evaluation.curve import save, trace
+from dld_core.evaluation.files import Layout
 from dld_core.evaluation.fixed import FixedScale, parse_scales
-from dld_core.evaluation.lines import Layout
 from dld_core.evaluation.reading import annotated_images, read_all, write_predictions
 from dld_core.evaluation.report import curve_table, lines, table, to_json
 from dld_core.pipeline.request import Scale

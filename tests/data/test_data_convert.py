@@ -15,9 +15,8 @@ from hypothesis import strategies as st
 from dld_core.data import formats
 from dld_core.data.formats import Losses
 from dld_core.data.formats.convert import REPORT_NAME, ConvertOptions, convert
-from dld_core.data.formats.model import signed_area
-from dld_core.data.formats.quads import to_quad
 from dld_core.errors import ConfigError, DataError, UnknownPartError
+from dld_core.geometry import signed_area
 
 KEEPS_ALL = ["icdar", "totaltext", "cocotext", "textocr", "mmocr", "davar", "labelme", "ppocrlabel"]
 MARKS = {"", "#", "###", "*", "."}
