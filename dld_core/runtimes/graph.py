@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from dld_core.errors import MissingExtraError, WeightsError
 from dld_core.runtimes.fusing import fused
-from dld_core.runtimes.operators import OPERATORS
+from dld_core.runtimes.operators import OPERATORS, PRODUCTS
 from dld_core.runtimes.weight_files import read_safetensors
 
 # Inputs, by place, that are floats of several elements and yet nothing to learn: statistics, scale factors.
@@ -204,6 +204,18 @@ class OnnxModule(nn.Module):
         """The graph as it was given, with the constants as they are now."""
         constants = {name: getattr(self, here).detach().cpu() for name, here in self.places.items()}
         return replace(self._graph, constants=constants)
+
+    def flops(self, shape: Sequence[int]) -> int:
+        """FLOPs for an input of this shape, from the shapes of a run on zeros; a multiply-add counts 2."""
+        shapes: dict[str, Sequence[int]] = {name: getattr(self, here).shape for name, here in self.places.items()}
+        shapes[self.input] = shape
+        with torch.inference_mode():
+            zeros = torch.zeros(*shape, device=next(self.parameters()).device)
+            self.watch(zeros, lambda name, value: shapes.update({name: value.shape}))
+        counted = [node for node in self._nodes if node.kind in PRODUCTS]
+        return 2 * sum(
+            PRODUCTS[n.kind](*(shapes[name] for name in (*n.inputs[:2], n.output))) for n in counted
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         """The output of the graph."""

@@ -25,11 +25,10 @@ from dld_core.decoders.line_encoder import (
 from dld_core.decoders.map_losses import balanced_cross_entropy, dice_loss
 from dld_core.decoders.words import Regions, jitter_regions, readable_words
 from dld_core.errors import ConfigError, WeightsError
-from dld_core.evaluation.cost import SizedCost, count
+from dld_core.evaluation.cost import SizedCost
 from dld_core.images import resize
 from dld_core.interfaces import BundledPart, TrainableSpotter, module_device
 from dld_core.pipeline.models import bundled_part_file
-from dld_core.runtimes.graph import OnnxModule
 from dld_core.types import Batch, DenseMap, RecognitionTrace, TrainOutput, Word
 from dld_plugins import engine
 from dld_plugins.ppocr import charsets
@@ -288,18 +287,13 @@ class PPOCRSpotter(TrainableSpotter):
 
     @cached_property
     def _detector_cost(self) -> SizedCost:
-        return SizedCost(lambda height, width: [self._cost(self.detector, (1, 3, height, width))], (STRIDE,))
+        return SizedCost(lambda *size: [self.detector.flops((1, 3, *size))], (STRIDE,))
 
     @cached_property
-    def _line_cost(self) -> float:
+    def _line_cost(self) -> int:
         width, classify = self.config.reader_width, self.decoder.classify
         rows = classify.out_features if self.first is None else len(self.first)
-        products = width // COLUMN * rows * classify.in_features
-        return self._cost(self.reader, (1, 3, HEIGHT, width)) + 2 * products
-
-    def _cost(self, network: OnnxModule, shape: Sequence[int]) -> float:
-        with torch.inference_mode():
-            return count(lambda: network(torch.zeros(*shape, device=module_device(self))))[1].check().flops
+        return self.reader.flops((1, 3, HEIGHT, width)) + 2 * (width // COLUMN) * rows * classify.in_features
 
 
 def _network(name: str) -> str:
