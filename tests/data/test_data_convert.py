@@ -134,7 +134,7 @@ def test_four_points_enclose_the_polygon(points: list[tuple[float, float]]) -> N
     import shapely
 
     polygon = np.array(points, dtype=np.float64)
-    quad = to_quad(polygon, Losses())
+    quad = four_points(polygon, Losses())
     assert quad.shape == (4, 2)
     if len(polygon) != 4:
         hull = shapely.MultiPoint(quad).convex_hull.buffer(1e-2)
