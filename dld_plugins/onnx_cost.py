@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -18,17 +17,11 @@ import numpy as np
 
 from dld_core.config import home, write_file
 from dld_core.evaluation.cost import SizedCost
+from dld_core.runtimes.operators import PRODUCTS
 from dld_plugins.engine import require
 
 Shape = tuple[int, ...]
 
-# From the shapes of a node's first two inputs and its output to multiply-adds.
-_PRODUCTS: dict[str, Callable[[Shape, Shape, Shape], int]] = {
-    "Conv": lambda x, weight, out: math.prod(out) * math.prod(weight[1:]),
-    "ConvTranspose": lambda x, weight, out: math.prod(x) * math.prod(weight[1:]),
-    "MatMul": lambda a, b, out: math.prod(out) * a[-1],
-    "Gemm": lambda a, b, out: math.prod(out) * math.prod(a) // out[0],
-}
 # Operators that multiply too and are not counted here: a graph that holds one is refused.
 _UNKNOWN = {"LSTM", "GRU", "RNN", "Einsum", "QLinearConv", "QLinearMatMul", "ConvInteger", "MatMulInteger"}
 
@@ -60,7 +53,7 @@ def _counted(path: str | Path, shapes: Sequence[Shape]) -> Iterator[int]:
     unknown = sorted({node.op_type for node in model.graph.node} & _UNKNOWN)
     if unknown:
         raise ValueError(f"the cost of {', '.join(unknown)} in {path} is unknown")
-    nodes = [node for node in model.graph.node if node.op_type in _PRODUCTS]
+    nodes = [node for node in model.graph.node if node.op_type in PRODUCTS]
     known = {tensor.name: tuple(tensor.dims) for tensor in model.graph.initializer}
     source = next(value.name for value in model.graph.input if value.name not in known)
     watched = sorted({name for n in nodes for name in (*n.input[:2], n.output[0])} - {*known, source})
@@ -75,7 +68,7 @@ def _counted(path: str | Path, shapes: Sequence[Shape]) -> Iterator[int]:
         values = session.run(watched, {source: np.zeros(shape, np.float32)})
         sizes = {**known, source: shape} | {n: v.shape for n, v in zip(watched, values, strict=True)}
         yield 2 * sum(
-            _PRODUCTS[node.op_type](*(sizes[name] for name in (*node.input[:2], node.output[0])))
+            PRODUCTS[node.op_type](*(sizes[name] for name in (*node.input[:2], node.output[0])))
             for node in nodes
         )
 

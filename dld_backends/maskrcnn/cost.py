@@ -1,4 +1,4 @@
-"""FLOPs of the Mask R-CNN spotter, counted on a copy of its network without memory.
+"""FLOPs of the Mask R-CNN spotter.
 
 What depends on the image is taken at its nominal size: every proposal slot is filled.
 """
@@ -14,7 +14,7 @@ from torchvision.ops import roi_align
 from dld_backends.maskrcnn.config import MaskRCNNConfig
 from dld_backends.maskrcnn.heads import MASK_SIZE
 from dld_backends.maskrcnn.network import Network
-from dld_backends.recognition.cost import ReadingCost, word_flops
+from dld_backends.recognition.cost import ReadingCost
 from dld_core.evaluation.cost import count, flops_of
 
 
@@ -30,11 +30,11 @@ def spotter_cost(config: MaskRCNNConfig) -> ReadingCost:
         (levels, maps), trunk = count(lambda: network.trunk(pixels))
         proposing = flops_of(lambda: network.rpn.head(list(levels.values())))
         boxes = flops_of(lambda: network.box_head.judge(_pool(levels["0"], config.proposals, 7)))
-        return trunk.check().flops + proposing + boxes, flops_of(lambda: network.reader.smooth(maps.fine))
+        return trunk.check().flops + proposing + boxes, network.reader.map_flops(maps)
 
     level = torch.empty(1, config.fpn_channels, 32, 32, device="meta")
     mask = flops_of(lambda: network.mask_head.layers(_pool(level, 1, MASK_SIZE // 2)))
-    return ReadingCost(image, mask + word_flops(network.reader), strides=(32, 64))
+    return ReadingCost(image, mask + network.reader.word_flops(), strides=(32, 64))
 
 
 @torch.no_grad()

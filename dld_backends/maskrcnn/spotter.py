@@ -19,7 +19,6 @@ from dld_backends.maskrcnn.polygons import mask_polygon, without_fragments
 from dld_backends.recognition.maps import ReadingMaps
 from dld_backends.recognition.spotter import ReadingSpotter
 from dld_backends.recognition.words import Points, read_words
-from dld_core.decoders.words import readable_words
 from dld_core.types import Batch, BoxOutputs, TrainOutput, Word
 
 _SHOWN = 64  # proposals of an image that a teacher judges for its student
@@ -72,9 +71,9 @@ class MaskRCNNSpotter(ReadingSpotter):
         images, sizes = self.stack(batch.images)
         levels, maps = self.trunk(images)
         proposals = [p[:_SHOWN].float() for p in self.rpn(ImageList(images, sizes), levels)[0]]
-        regions, texts = readable_words(batch, self.reader.charset, self.config.max_length)
-        trace = self.reader.trace(maps, regions, texts)
-        return TrainOutput({}, trace, box_outputs=self._box_outputs(levels, proposals, sizes))
+        return TrainOutput(
+            {}, self.trace(maps, batch), box_outputs=self._box_outputs(levels, proposals, sizes)
+        )
 
     def _box_outputs(
         self, levels: OrderedDict[str, Tensor], boxes: list[Tensor], sizes: list[tuple[int, int]]
@@ -110,10 +109,13 @@ class MaskRCNNSpotter(ReadingSpotter):
 
     # --- inference --------------------------------------------------------------------------------
 
-    def predict_group(self, images: Tensor, sizes: Sequence[tuple[int, int]]) -> list[list[Word]]:
+    def predict_group(
+        self, images: Tensor, sizes: Sequence[tuple[int, int]], shown: Sequence[Tensor]
+    ) -> list[list[Word]]:
         """Proposals, boxes, masks, and the reading of every polygon."""
         true_sizes = list(sizes)
         levels, maps = self.trunk(images)
+        maps = maps.showing(shown, sizes)
         proposals, _ = self.rpn(ImageList(images, true_sizes), levels)
         logits, deltas = self.box_head(levels, proposals, true_sizes)
         found = self.box_head.detect(logits, deltas, proposals, true_sizes)

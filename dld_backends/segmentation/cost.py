@@ -1,4 +1,4 @@
-"""FLOPs of the segmentation spotter, counted on a copy of its network without memory."""
+"""FLOPs of the segmentation spotter, in torch and exported alike."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from functools import lru_cache
 
 import torch
 
-from dld_backends.recognition.cost import ReadingCost, word_flops
+from dld_backends.recognition.cost import ReadingCost
 from dld_backends.segmentation.config import SegmentationConfig
 from dld_backends.segmentation.network import Network
 from dld_core.evaluation.cost import count, flops_of
@@ -14,15 +14,15 @@ from dld_core.evaluation.cost import count, flops_of
 
 @lru_cache(maxsize=16)
 def spotter_cost(config: SegmentationConfig) -> ReadingCost:
-    """What the spotter of these options costs, in torch and exported alike."""
+    """What the spotter of these options costs."""
     with torch.device("meta"):
         network = Network(config).eval()
 
     @torch.no_grad()
     def image(height: int, width: int) -> tuple[float, float]:
         pixels = torch.empty(1, 3, height, width, dtype=torch.uint8, device="meta")
-        (fine, _), trunk = count(lambda: network.trunk(pixels))
-        head = flops_of(lambda: network.head.probability(fine))
-        return trunk.check().flops + head, flops_of(lambda: network.reader.smooth(fine))
+        maps, trunk = count(lambda: network.trunk(pixels))
+        head = flops_of(lambda: network.head.probability(maps.fine))
+        return trunk.check().flops + head, network.reader.map_flops(maps)
 
-    return ReadingCost(image, word_flops(network.reader))
+    return ReadingCost(image, network.reader.word_flops())

@@ -1,5 +1,5 @@
-"""The network: a light feature pyramid, the differentiable binarisation head (arXiv 1911.08947), and a CTC
-recogniser."""
+"""The network: a light feature pyramid, the differentiable binarisation head (arXiv 1911.08947), and
+a recogniser."""
 
 from __future__ import annotations
 
@@ -11,12 +11,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dld_backends.detection.backbone import NormalizedTrunk, feature_body
-from dld_backends.recognition.branch import RecognitionBranch
-from dld_backends.recognition.encoder import SequenceEncoder, conv_norm_relu, separable_norm_relu
+from dld_backends.recognition.build import build_recogniser
+from dld_backends.recognition.encoder import conv_norm_relu, separable_norm_relu
 from dld_backends.recognition.maps import ReadingMaps
 from dld_backends.segmentation.config import SegmentationConfig
-from dld_core.decoders.charset import Charset
-from dld_core.decoders.ctc import CTCDecoder
 
 PRIOR = 0.1
 """Probability of text that an untrained head gives, about the share of text in a photo."""
@@ -98,26 +96,12 @@ def _branch(inputs: int, width: int, stride: int) -> nn.Sequential:
 
 
 class Network(nn.Module):
-    """Trunk, head and recognition branch."""
+    """Trunk, head and recogniser."""
 
     def __init__(self, config: SegmentationConfig) -> None:
         super().__init__()
         self.trunk = LightTrunk(config)
         self.head = BinarizationHead(config)
-        characters = Charset(config.charset)
-        encoder = SequenceEncoder(
-            config.recognition_channels + config.detail_channels,
-            config.encoder_channels,
-            config.lstm_hidden,
-            config.lstm_layers,
-        )
-        self.reader = RecognitionBranch(
-            config.pyramid_channels,
-            config.recognition_channels,
-            encoder,
-            CTCDecoder(characters, encoder.features, config.max_length, config.beam_width),
-            characters,
-            config.roi_size,
-            separable=True,
-            detail=config.detail_channels,
+        self.reader = build_recogniser(
+            config, config.pyramid_channels, config.detail_channels, separable=True
         )

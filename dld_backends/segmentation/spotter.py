@@ -21,7 +21,6 @@ from dld_backends.segmentation.network import Network
 from dld_backends.segmentation.onnx_spotter import OnnxSpotter
 from dld_backends.segmentation.pages import find_words
 from dld_core.decoders.targets import draw_targets
-from dld_core.decoders.words import readable_words
 from dld_core.types import Batch, DenseMap, TrainOutput, Word
 
 
@@ -73,9 +72,8 @@ class SegmentationSpotter(ReadingSpotter):
     def teacher_outputs(self, batch: Batch) -> TrainOutput:
         """The trace of the true regions and the text map, from one pass of the trunk."""
         maps = self.reading_maps(self.stack(batch.images)[0])
-        regions, texts = readable_words(batch, self.reader.charset, self.config.max_length)
         text = self.head.text(maps.fine).squeeze(1).float()
-        return TrainOutput({}, self.reader.trace(maps, regions, texts), self._shown(text))
+        return TrainOutput({}, self.trace(maps, batch), self._shown(text))
 
     def _shown(self, text: Tensor) -> dict[str, DenseMap]:
         """The logits of text, for a student or teacher at another resolution.
@@ -106,9 +104,11 @@ class SegmentationSpotter(ReadingSpotter):
         return spotter_cost(self.config).at(height, width, words)
 
     @torch.no_grad()
-    def predict_group(self, images: Tensor, sizes: Sequence[tuple[int, int]]) -> list[list[Word]]:
+    def predict_group(
+        self, images: Tensor, sizes: Sequence[tuple[int, int]], shown: Sequence[Tensor]
+    ) -> list[list[Word]]:
         """The map, its regions, and the reading of every region."""
-        maps = self.reading_maps(images)
+        maps = self.reading_maps(images).showing(shown, sizes)
         text = self.head.probability(maps.fine).cpu().numpy()
         reads = [partial(self.reader.read, maps.of_image(index)) for index in range(len(sizes))]
         return [find_words(*page, self.config) for page in zip(text, sizes, reads, strict=True)]

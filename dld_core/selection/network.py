@@ -15,6 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from dld_core.images.resizing import full_factor
 from dld_core.interfaces import ResolutionSelector
 from dld_core.selection.calibration import SIZE_RATIOS, Calibration, rescaled
 from dld_core.selection.config import SelectorConfig
@@ -104,14 +105,14 @@ class DenseSelector(ResolutionSelector):
         """The same with everything on the way, for training and for looking at.
 
         Args:
-            reference: the short side of these images at full scale, pixels, where it is not that of whole
-                images (of a crop it is less).
+            reference: the short side of these images at full scale, pixels, where it does not follow from
+                their own size (of a crop it is less).
         """
         features, deep = self._features(thumbnails)
         density = F.softplus(self.density(features)).squeeze(1)
         log_height = self.height(features).squeeze(1) + 2.0  # letters of four pixels, to begin with
         native = native_sizes.to(thumbnails.dtype).clamp(1.0, 32768.0)
-        full = self.config.reference_short_side if reference is None else reference
+        full = self._full(native) if reference is None else torch.full_like(native[:, 0], reference)
         lost = self._lost(features, log_height, thumbnails.shape[2:], native, full)
         return SelectorMaps(density, log_height, lost, self._correction(deep, density, native))
 
@@ -122,14 +123,20 @@ class DenseSelector(ResolutionSelector):
         lifted = F.interpolate(self.lateral(deep), size=middle.shape[2:])
         return self.merge(middle + lifted + self.fine(fine)), deep
 
+    def _full(self, native: Tensor) -> Tensor:
+        """The short side [B] at full scale, pixels, of images of native (height, width) [B, 2]."""
+        reference = self.config.reference_short_side
+        sides = [min(h, w) * full_factor(h, w, reference) for h, w in native.tolist()]
+        return native.new_tensor(sides)
+
     def _lost(
-        self, features: Tensor, log_height: Tensor, size: torch.Size, native: Tensor, full: float
+        self, features: Tensor, log_height: Tensor, size: torch.Size, native: Tensor, full: Tensor
     ) -> Tensor:
         """Chance of losing a word, from how it looks and how high it is: natively, and at each scale."""
         short = float(min(size))
         native_height = log_height + (native.amin(1) / short).log2()[:, None, None]
-        scales = log_height.new_tensor(self.scales) * (full / short)
-        working = log_height.unsqueeze(1) + scales.log2()[None, :, None, None]
+        scales = log_height.new_tensor(self.scales) * (full / short)[:, None]
+        working = log_height.unsqueeze(1) + scales.log2()[:, :, None, None]
         sizes = torch.stack([working, native_height.unsqueeze(1).expand_as(working)], -1)
         texture = self.texture(features).permute(0, 2, 3, 1).unsqueeze(1)
         # Centred on 16 pixels, where reading begins to be easy.

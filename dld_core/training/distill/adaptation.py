@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dld_core.errors import ConfigError
-from dld_core.pipeline.parts import BUNDLED, saved_teacher
+from dld_core.pipeline.folder import MODEL, SELECTOR_FILE, Saved
+from dld_core.pipeline.models import BUNDLED
 from dld_core.plugins.registry import backends
 
 if TYPE_CHECKING:
@@ -25,6 +26,54 @@ _READINGS_SHARE = 0.7  # of what is left for the selector; the rest is for fitti
 _READ_AT_MOST = 300
 _GENTLY = {"lr": 3e-4, "warmup_steps": 30, "ema": 0.995, "skip_bad_steps": 5}
 _FIT_STEPS = 1500
+
+
+def adapted(
+    wrapper: DLDWrapper,
+    data: Data,
+    out: str | Path,
+    *,
+    minutes: float,
+    student: bool | None,
+    log: Callable[[str], None],
+    settings: Mapping[str, Any],
+) -> Any:
+    """Fit student and selector to one's own photos; an engine that only predicts gets a selector alone.
+
+    Args:
+        wrapper: whose spotter teaches; it stays as it is.
+        data: a folder of photos, or a list of paths (the teacher's own words at full scale stand in for
+            labels), or sources as in the configs of `dld distill`: {"kind": "icdar", "images": ..., "gt":
+            ...}.
+        out: folder of the run; one that was stopped goes on.
+        minutes: about how long all of it may take. Where there are no labels, at most a fifth of it goes to
+            reading photos at full scale; those that were not reached are left out.
+        student: False makes a selector for the spotter as it is; None makes a student where one can be.
+        log: is called with every message, as `print` would be.
+        settings: further keys of DistillConfig (or, without a student, of SelectorTrainingConfig). The
+            student learns on from the one in use.
+
+    Returns:
+        A new wrapper of the same class with what was learned.
+
+    Raises:
+        ConfigError, DataError, TrainingError: the data or the settings do not do.
+        KeyboardInterrupt: it was interrupted; call it again to go on.
+    """
+    folder = adapt(wrapper, data, out, minutes, student, settings, log)
+    request = {name: value for name, value in wrapper.settings().items() if name not in ("scale", "model")}
+    selector = folder / SELECTOR_FILE
+    return type(wrapper)(
+        wrapper.backend,
+        folder if (folder / MODEL).is_file() else wrapper.given_weights,
+        wrapper.device,
+        selector=selector if selector.is_file() else None,
+        max_pixels=wrapper.working.max_pixels,
+        batch_size=wrapper.batch_size,
+        limits=wrapper.limits,
+        **(request if selector.is_file() else {}),
+        **wrapper.options,
+    )
 
 
 def adapt(
@@ -115,7 +164,9 @@ def _origins(wrapper: DLDWrapper) -> dict[str, Any]:
         return {"teacher": {"weights": given}}
     if given == BUNDLED:
         return {"teacher": {"weights": given}, "start": "student"}
-    return {"teacher": {"weights": str(saved_teacher(given))}, "init": {"path": given}}
+    saved = Saved.beside(given)
+    assert saved is not None  # it has a teacher of its own
+    return {"teacher": {"weights": str(saved.model)}, "init": {"path": str(saved.student)}}
 
 
 def _select(

@@ -11,7 +11,7 @@ from lightning_fabric import Fabric
 from dld_core.data.dataset import BatchStream
 from dld_core.errors import ConfigError, TrainingError, WeightsError
 from dld_core.interfaces import Distiller, TrainableSpotter
-from dld_core.pipeline.parts import BUNDLED
+from dld_core.pipeline.models import BUNDLED
 from dld_core.runtimes.norms import switch_norms
 from dld_core.training.distill.config import DistillConfig
 from dld_core.training.distill.labelling import label_sources

@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import load_file
 
 from dld_core.interfaces import TrainableSpotter
-from dld_core.pipeline.parts import SELECTOR_FILE
+from dld_core.pipeline.folder import SELECTOR_FILE
 from dld_core.plugins.registry import backends
 from dld_core.runtimes.devices import resolve_device
 from dld_core.selection import DenseSelector, load_selector, save_selector

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from dld_core.config import PartConfig
 from dld_core.interfaces import SequenceDecoder, TrainableSpotter
-from dld_core.selection.dynamic import NOMINAL_WORDS
+from dld_core.selection.forecast import NOMINAL_WORDS
 from dld_core.selection.network import DenseSelector
 from dld_core.selection.thumbnail import thumbnail_size
 from dld_core.training.selector.losses import Mode, decision_loss, divergence, temperature_at

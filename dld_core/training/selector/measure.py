@@ -12,7 +12,7 @@ import os
 import time
 import zipfile
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -126,8 +126,8 @@ class Measurer:
         return Measurement(
             size=np.array(image.shape[:2], np.int64),
             thumbnail=thumbnail(image, self.long_side),
-            points=truth.points,
-            counts=truth.counts,
+            points=np.concatenate([np.zeros((0, 2)), *truth.polygons]),
+            counts=np.array([len(polygon) for polygon in truth.polygons], np.int64),
             cares=~truth.ignore,
             read=np.array([[row.read for row in run] for run in rows], bool).reshape(
                 len(rows), len(readers), len(truth)
@@ -158,9 +158,7 @@ def _read(
     start = time.perf_counter()
     words = reader.read(part)
     taken = (time.perf_counter() - start) * 1e3
-    moved = ImageWords(
-        truth.points - np.array([left, top]), truth.counts, truth.texts, truth.ignore, truth.scores
-    )
+    moved = replace(truth, polygons=[polygon - np.array([left, top]) for polygon in truth.polygons])
     result = outcomes(moved, ImageWords.from_words(words))
     return _Reading(result.read, result.detections, len(words), taken)
 

@@ -14,11 +14,12 @@ from dld_core.config import PartConfig
 from dld_core.data.sources import ImagesSourceConfig, SourceConfig, parse_source
 from dld_core.errors import ConfigError
 from dld_core.interfaces import Spotter
-from dld_core.pipeline.parts import SELECTOR_FILE
+from dld_core.pipeline.folder import SELECTOR_FILE
 from dld_core.selection.calibration import Calibration, cross_calibrated, size_ratio
 from dld_core.selection.config import DEFAULT_SCALES, SelectorConfig
 from dld_core.selection.dynamic import DynamicResolution
 from dld_core.selection.file import load_selector, save_selector
+from dld_core.selection.forecast import CostModel
 from dld_core.selection.network import DenseSelector
 from dld_core.selection.policy import DEFAULT_GAMMA
 from dld_core.training.selector.examples import Example, zoomed
@@ -277,9 +278,13 @@ def _forecast(
     """Costs [B, K] as shares of the dearest, infinite where a scale makes no sense for the image; and the
     mean share of choosing, 0 where FLOPs are unknown.
     """
-    drs = DynamicResolution(selector, spotter)
-    costs = [drs.forecast(int(m.size[0]), int(m.size[1])) for m in measured]
-    own = [0.0 if c.gflops is None else c.own * c.shares[0] / c.gflops[0] for c in costs]
+    costs_of = CostModel(spotter)
+    costs = [costs_of.forecast((int(m.size[0]), int(m.size[1])), selector.scales) for m in measured]
+    drs = DynamicResolution(selector, costs_of)
+    own = [
+        0.0 if c.gflops is None else drs.own_gflops(*map(int, m.size)) * c.shares[0] / c.gflops[0]
+        for m, c in zip(measured, costs, strict=True)
+    ]
     shares = np.full((len(costs), len(selector.scales)), np.inf)
     for row, cost in zip(shares, costs, strict=True):
         row[[selector.scales.index(scale) for scale in cost.scales]] = cost.shares
