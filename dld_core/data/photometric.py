@@ -49,7 +49,7 @@ def damage(image: Image, rng: Generator, config: PhotometricConfig) -> tuple[Ima
     if rng.random() < config.colour:
         image = _recoloured(image, rng, config.strength)
     if rng.random() < config.grey:
-        image = np.asarray(cv2.cvtColor(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB), np.uint8)
+        image = np.repeat(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)[..., None], 3, axis=2).astype(np.uint8)
     if rng.random() < config.blur:
         soft = rng.random() < 0.6
         image = gaussian(image, rng.uniform(0.4, 1.5)) if soft else shaken(image, rng, rng.uniform(2, 7))
@@ -130,3 +130,9 @@ def compressed(image: Image, quality: int) -> Image:
     """Through a JPEG file."""
     _, data = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])
     return np.asarray(cv2.imdecode(data, cv2.IMREAD_UNCHANGED), np.uint8)
+
+
+def encoded(image: Image, suffix: str, quality: int = 95) -> bytes:
+    """An RGB picture as the bytes of a file, such as ".jpg" (of that quality) or ".png"."""
+    bgr = cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
+    return cv2.imencode(suffix, bgr, [cv2.IMWRITE_JPEG_QUALITY, quality])[1].tobytes()

@@ -133,7 +133,8 @@ _DRAWERS: Weighted[Callable[[Generator, Image, Box, Tone], None]] = Weighted(
 def add_clutter(rng: Generator, image: Image) -> None:
     """Draw one text-like object onto a page, in place."""
     height, width = image.shape[:2]
-    wide, tall = int(log_uniform(rng, 24, max(30, width * 0.6))), int(log_uniform(rng, 12, max(20, height * 0.4)))
+    wide = int(log_uniform(rng, 24, max(30, width * 0.6)))
+    tall = int(log_uniform(rng, 12, max(20, height * 0.4)))
     left = integer(rng, -wide // 3, max(1, width - wide // 2))
     top = integer(rng, -tall // 3, max(1, height - tall // 2))
     right, bottom = left + wide, top + tall

@@ -92,7 +92,7 @@ _LOWEST, _HIGHEST = 10.0, 400.0  # letter heights, pixels
 
 
 def varied(config: SynthConfig, seed: int) -> SynthConfig:
-    """The options of page `seed` of a `mixed` set: its size, its letters and how many words; the rest as given."""
+    """The options of page `seed` of a `mixed` set: its own size, letters and number of words."""
     rng = np.random.default_rng((seed, 0x317ED))
     area = 1e6 * math.exp(rng.uniform(*np.log(MEGAPIXELS)))
     aspect = float(rng.choice(ASPECTS))

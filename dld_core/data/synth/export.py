@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from dld_core.config import write_file
 from dld_core.data.formats.icdar import DONT_CARE, text_field
+from dld_core.data.photometric import encoded
 from dld_core.data.synth.config import SynthConfig
 from dld_core.data.synth.page import PageRenderer, render_page
 from dld_core.errors import ConfigError, DataError
@@ -40,7 +41,7 @@ def page_files(out: Path, seed: int, number: int, encoding: Encoding) -> tuple[P
 
 
 def icdar_text(sample: Sample) -> str:
-    """The annotations of a page, one line per word: x1,y1,...,xn,yn,text with one decimal; ### marks ignore regions.
+    """The annotations of a page, one line per word: x1,y1,...,xn,yn,text with one decimal; ### to ignore it.
 
     Where words of four and of more points meet, a text that begins with a number is quoted (as the
     competition's scripts read it), so that no reader takes it for coordinates.
@@ -55,7 +56,7 @@ def icdar_text(sample: Sample) -> str:
 
 def write_page(sample: Sample, image: Path, gt: Path) -> None:
     """Write one page; each file appears whole or not at all, the annotations last."""
-    for path, content in ((image, _encoded(sample.image, image.suffix, 95)), (gt, icdar_text(sample))):
+    for path, content in ((image, encoded(sample.image, image.suffix)), (gt, icdar_text(sample))):
         write_file(path, content)
 
 
@@ -101,7 +102,7 @@ def write_pages(
     if not (out / "preview.jpg").exists():
         seeds = [page_seed(seed, number) for number in range(min(pages, _SHEET * 3))]
         sheet = contact_sheet([render_page(each, config) for each in seeds])
-        write_file(out / "preview.jpg", _encoded(sheet, ".jpg", 88))
+        write_file(out / "preview.jpg", encoded(sheet, ".jpg", 88))
     return len(missing)
 
 
@@ -157,18 +158,11 @@ def draw_labels(sample: Sample) -> NDArray[np.uint8]:
 
 def contact_sheet(samples: list[Sample]) -> NDArray[np.uint8]:
     """Pages with their polygons, four to a row, RGB uint8."""
-    thumbs = []
-    for sample in samples:
-        drawn = draw_labels(sample)
-        scale = _THUMB / max(drawn.shape[:2])
-        small = cv2.resize(drawn, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
-        pad = ((0, _THUMB - small.shape[0]), (0, _THUMB - small.shape[1]), (0, 0))
-        thumbs.append(np.pad(np.asarray(small, np.uint8), pad))
-    columns = min(_SHEET, len(thumbs))
-    thumbs += [np.zeros_like(thumbs[0])] * (-len(thumbs) % columns)
-    return np.vstack([np.hstack(thumbs[at : at + columns]) for at in range(0, len(thumbs), columns)])
-
-
-def _encoded(image: NDArray[np.uint8], suffix: str, quality: int) -> bytes:
-    bgr = cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
-    return cv2.imencode(suffix, bgr, [cv2.IMWRITE_JPEG_QUALITY, quality])[1].tobytes()
+    columns = min(_SHEET, len(samples))
+    sheet = np.zeros((-(-len(samples) // columns) * _THUMB, columns * _THUMB, 3), np.uint8)
+    for number, sample in enumerate(samples):
+        scale = _THUMB / max(sample.image.shape[:2])
+        small = cv2.resize(draw_labels(sample), None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+        top, left = (_THUMB * place for place in divmod(number, columns))
+        sheet[top : top + small.shape[0], left : left + small.shape[1]] = small
+    return sheet

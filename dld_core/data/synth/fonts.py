@@ -105,8 +105,8 @@ class FontBook:
             families.setdefault(face.family, []).append(face)
         if not families:
             raise DataError(
-                f"no font with Latin letters was found in {', '.join(map(str, folders))}; install fonts (Debian: "
-                "apt install fonts-dejavu fonts-liberation) or name a folder of .ttf or .otf files"
+                f"no font with Latin letters was found in {', '.join(map(str, folders))}; install fonts "
+                "(Debian: apt install fonts-dejavu fonts-liberation) or name a folder of .ttf or .otf files"
             )
         self._families = Weighted(
             [(faces, 4.0 if _SIGN_LIKE.search(name) else 1.0) for name, faces in sorted(families.items())]

@@ -52,7 +52,9 @@ class Inked:
         """The part of the canvas that the words fill."""
         left, top = self.boxes[:, :2].min(0).astype(int)
         right, bottom = self.boxes[:, 2:].max(0).astype(int)
-        return Inked(self.mask[top:bottom, left:right], self.boxes - [left, top, left, top], self.texts)
+        return Inked(
+            self.mask[top:bottom, left:right], self.boxes - np.array([left, top, left, top]), self.texts
+        )
 
     def margin(self) -> int:
         """Free pixels between the words and the border of the canvas."""
@@ -107,6 +109,6 @@ def stack(lines: Sequence[Inked], leading: float, align: float, pad: int) -> Ink
     for ink, height, width in zip(inks, heights, widths, strict=True):
         x = pad + round((widest - width) * align)
         mask[y : y + height, x : x + width] = ink.mask
-        boxes.append(ink.boxes + [x, y, x, y])
+        boxes.append(ink.boxes + np.array([x, y, x, y]))
         y += height + step
     return Inked(mask, np.concatenate(boxes), [text for ink in inks for text in ink.texts])

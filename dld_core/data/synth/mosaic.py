@@ -15,7 +15,7 @@ from dld_core.data.synth.group import GroupMaker
 from dld_core.data.synth.labels import Placed
 from dld_core.data.synth.photos import CropBank, PhotoBank
 from dld_core.data.synth.placing import paint
-from dld_core.data.synth.sampling import integer, log_uniform
+from dld_core.data.synth.sampling import log_uniform
 from dld_core.data.synth.style import plate_colour
 from dld_core.data.synth.warp import Geometry, camera_view
 
@@ -77,14 +77,14 @@ class Mosaic:
             else:
                 image[y : y + tall, x : x + wide] = tile
                 skyline[x : x + wide] = y + tall
-                words += [Placed(w.text, w.polygon + (x, y), w.contrast) for w in placed]
+                words += [Placed(w.text, np.add(w.polygon, (x, y)), w.contrast) for w in placed]
             x += wide
         skyline[x:] += _LEAST  # a rest too narrow for any tile must not keep the page open
 
     def _tile(
         self, rng: Generator, letter: float, room: int, photo: Image | None
     ) -> tuple[Image, list[Placed]]:
-        """A tile for letters of this height; at most `room` wide where that leaves the letters large enough."""
+        """A tile for letters of this height; at most `room` wide where the letters stay large enough."""
         letter *= rng.uniform(0.85, 1.1)
         if self.crops and rng.random() < self.config.word_crop_rate:
             return self._real_word(rng, *self.crops.sample(rng), letter, room)

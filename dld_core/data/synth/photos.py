@@ -31,7 +31,8 @@ def _photo(path: Path) -> Image:
         raise DataError(f"the background {path} is under 16 pixels high or wide; remove it")
     shrink = _LONGEST_SIDE / max(image.shape[:2])
     if shrink < 1:
-        image = np.asarray(cv2.resize(image, None, fx=shrink, fy=shrink, interpolation=cv2.INTER_AREA), np.uint8)
+        small = cv2.resize(image, None, fx=shrink, fy=shrink, interpolation=cv2.INTER_AREA)
+        image = np.asarray(small, np.uint8)
     return image
 
 

@@ -61,7 +61,7 @@ class Ground:
         return geometry.moved(*(calmest - low))
 
     def _under(self, corner: Points, footprint: Image) -> tuple[tuple[slice, slice], Image]:
-        """Cells of the grid that a footprint with its corner there covers: where, and the mask on the page."""
+        """Cells that a footprint with its corner there covers: where, and the mask on the page."""
         left, top = np.floor(corner / _CELL).astype(int).tolist()
         rows, columns = self._taken.shape
         mask = footprint[max(0, -top) : max(0, rows - top), max(0, -left) : max(0, columns - left)]
