@@ -116,17 +116,8 @@ def _wires(rng: Generator, image: Image, box: Box, tone: Tone) -> None:
 
 
 _DRAWERS: Weighted[Callable[[Generator, Image, Box, Tone], None]] = Weighted(
-    [
-        (_fence, 2),
-        (_grid, 1),
-        (_dots, 1),
-        (_barcode, 1),
-        (_scribble, 2),
-        (_arrow, 1),
-        (_symbol, 2),
-        (_wires, 1),
-        (_bars, 1),
-    ]
+    (_fence, _grid, _dots, _barcode, _scribble, _arrow, _symbol, _wires, _bars),
+    (2, 1, 1, 1, 2, 1, 2, 1, 1),
 )
 
 

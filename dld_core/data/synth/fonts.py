@@ -108,9 +108,9 @@ class FontBook:
                 f"no font with Latin letters was found in {', '.join(map(str, folders))}; install fonts "
                 "(Debian: apt install fonts-dejavu fonts-liberation) or name a folder of .ttf or .otf files"
             )
-        self._families = Weighted(
-            [(faces, 4.0 if _SIGN_LIKE.search(name) else 1.0) for name, faces in sorted(families.items())]
-        )
+        names = sorted(families)
+        weights = [4.0 if _SIGN_LIKE.search(name) else 1.0 for name in names]
+        self._families = Weighted([families[name] for name in names], weights)
 
     def sample(self, rng: Generator, text: str = "") -> Face:
         """A face that has every character of a text, or the most complete of those tried."""

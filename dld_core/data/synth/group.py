@@ -20,7 +20,7 @@ UNREADABLE = "###"
 _TINY_RATE = 0.04
 # How much higher than the group's letter height the letters of a line are: lowest and highest factor.
 _EVEN, _BODY, _SIGN, _HEADLINE = (1.0, 1.0), (0.9, 1.1), (0.65, 1.5), (1.5, 3.0)
-_SHAPES = Weighted([("word", 36), ("line", 36), ("block", 28)])
+_SHAPES = Weighted(("word", "line", "block"), (36, 36, 28))
 
 
 @dataclass(slots=True)

@@ -103,7 +103,7 @@ def _foreign_book() -> ForeignBook:
     return ForeignBook(system_folders())
 
 
-@lru_cache(maxsize=4)
+@lru_cache(maxsize=16)
 def _renderer(config: SynthConfig) -> PageRenderer:
     return PageRenderer(config)
 

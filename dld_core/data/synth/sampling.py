@@ -31,9 +31,9 @@ def log_uniform(rng: Generator, low: float, high: float, bias: float = 1.0) -> f
 class Weighted(Generic[T]):
     """Samples items in proportion to their weights."""
 
-    def __init__(self, items: Sequence[tuple[T, float]]) -> None:
-        self.items = [item for item, _ in items]
-        self._cumulative = list(accumulate(weight for _, weight in items))
+    def __init__(self, items: Sequence[T], weights: Sequence[float]) -> None:
+        self.items = items
+        self._cumulative = list(accumulate(weights))
 
     def sample(self, rng: Generator) -> T:
         """One item."""

@@ -26,7 +26,7 @@ _SIGN_COLOURS = tuple(
         (15, 40, 80), (120, 80, 50),
     )
 )  # fmt: skip
-_CONTRAST = Weighted([((110.0, 235.0), 62), ((60.0, 110.0), 28), ((26.0, 60.0), 10)])
+_CONTRAST = Weighted(((110.0, 235.0), (60.0, 110.0), (26.0, 60.0)), (62, 28, 10))
 
 
 def luma(value: Colour) -> float:

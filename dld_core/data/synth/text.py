@@ -129,25 +129,21 @@ def _compound(rng: Generator) -> str:
 
 Maker = Callable[[Generator], str]
 _NUMERIC: Weighted[Maker] = Weighted(
-    [(_number, 5), (_price, 2), (_time, 1), (_phone, 1.5), (_date, 1), (_code, 2.5), (_quantity, 1.5)]
+    (_number, _price, _time, _phone, _date, _code, _quantity), (5, 2, 1, 1.5, 1, 2.5, 1.5)
 )
-_KINDS: Weighted[str | Maker] = Weighted(
-    [
-        ("common", 40),
-        ("signs", 15),
-        ("more", 14),
-        ("names", 8),
-        ("abbreviations", 4),
-        (_brand, 4),
-        (lambda rng: _NUMERIC.sample(rng)(rng), 9),
-        (_address, 1.2),
-        (_compound, 1.0),
-        (_letters, 1.5),
-        (_soup, 2.2),
-    ]
+
+
+def _numeric(rng: Generator) -> str:
+    return _NUMERIC.sample(rng)(rng)
+
+
+_LISTED = Weighted(("common", "signs", "more", "names", "abbreviations"), (40, 15, 14, 8, 4))
+_MADE: Weighted[Maker] = Weighted(
+    (_brand, _numeric, _address, _compound, _letters, _soup), (4, 9, 1.2, 1.0, 1.5, 2.2)
 )
+_MADE_RATE = 0.19
 _CASED = (_brand, _letters, _compound)
-_CASES = Weighted([("upper", 52), ("title", 22), ("lower", 23), ("mixed", 3)])
+_CASES = Weighted(("upper", "title", "lower", "mixed"), (52, 22, 23, 3))
 
 
 def set_case(rng: Generator, word: str, case: str) -> str:
@@ -173,10 +169,11 @@ class TextSource:
         """One word: 1 to 24 printable ASCII characters, no space."""
         if self.extra and rng.random() < 0.25:
             return pick(rng, self.extra)
-        kind = _KINDS.sample(rng)
-        if not isinstance(kind, str):
-            made = kind(rng)
-            return (set_case(rng, made, case) if kind in _CASED else made)[:LONGEST]
+        if rng.random() < _MADE_RATE:
+            maker = _MADE.sample(rng)
+            made = maker(rng)
+            return (set_case(rng, made, case) if maker in _CASED else made)[:LONGEST]
+        kind = _LISTED.sample(rng)
         if kind == "names" and case == "lower":
             case = "title"
         if kind == "abbreviations" and rng.random() < 0.8:

@@ -163,16 +163,7 @@ def halves(rng: Generator, size: Size) -> Image:
 
 
 _SIMPLE: Weighted[Callable[[Generator, Size], Image]] = Weighted(
-    [
-        (gradient, 2),
-        (clouds, 2.5),
-        (bricks, 1.2),
-        (stripes, 1),
-        (facade, 1),
-        (foliage, 1.2),
-        (boxes, 1.5),
-        (wood, 1),
-    ]
+    (gradient, clouds, bricks, stripes, facade, foliage, boxes, wood), (2, 2.5, 1.2, 1, 1, 1.2, 1.5, 1)
 )
 
 
