@@ -31,8 +31,12 @@ def spot(
         ),
     ],
     backend: Annotated[
-        str, typer.Option(help="The spotter; `dld backends` lists them.", rich_help_panel=_HOW)
-    ] = "maskrcnn",
+        str,
+        typer.Option(
+            help="The spotter (`dld backends` lists them); auto is that of --weights, else the best one.",
+            rich_help_panel=_HOW,
+        ),
+    ] = "auto",
     weights: Annotated[
         str, typer.Option(help="bundled, a file, a folder, or none.", rich_help_panel=_HOW)
     ] = "bundled",

@@ -118,7 +118,9 @@ class Graph:
         try:
             rest = json.loads(header["graph"])
             nodes = tuple(Node(kind, tuple(inputs), output, a) for kind, inputs, output, a in rest["nodes"])
-            return cls(nodes, constants, rest["input"], rest["output"], rest["metadata"], rest.get("opset", 11))
+            return cls(
+                nodes, constants, rest["input"], rest["output"], rest["metadata"], rest.get("opset", 11)
+            )
         except (KeyError, TypeError, ValueError) as error:
             raise WeightsError(f"{path} holds no computation graph ({error!r}); install it again") from None
 
@@ -207,7 +209,9 @@ class OnnxModule(nn.Module):
 
     def flops(self, shape: Sequence[int]) -> int:
         """FLOPs for an input of this shape, from the shapes of a run on zeros; a multiply-add counts 2."""
-        shapes: dict[str, Sequence[int]] = {name: getattr(self, here).shape for name, here in self.places.items()}
+        shapes: dict[str, Sequence[int]] = {
+            name: getattr(self, here).shape for name, here in self.places.items()
+        }
         shapes[self.input] = shape
         with torch.inference_mode():
             zeros = torch.zeros(*shape, device=next(self.parameters()).device)
