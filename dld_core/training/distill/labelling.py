@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from dld_core.data import readings
+from dld_core.data import pseudo_labels
 from dld_core.data.sources import ImagesSourceConfig, SourceConfig
 from dld_core.errors import ConfigError, DataError
 from dld_core.interfaces import TrainableSpotter
@@ -62,7 +62,8 @@ def label_sources(
     for source in sources:
         if source in bare:
             source = source.model_copy(update={"labels": str(own)})
-            if (own / _ENOUGH).exists() and not any(readings.usable(own, path) for path in source.paths()):
+            usable = any(pseudo_labels.usable(own, path) for path in source.paths())
+            if (own / _ENOUGH).exists() and not usable:
                 say(f"none of {source.images} was read in time; it is left out")
                 continue
         found.append(source)
@@ -79,7 +80,7 @@ def _read_missing(
     say: Callable[[str], None],
     minutes: float | None,
 ) -> None:
-    missing = [path for path in paths if readings.find(folder, path) is None]
+    missing = [path for path in paths if pseudo_labels.find(folder, path) is None]
     if not missing:
         return
     if (folder / _ENOUGH).exists():
@@ -95,7 +96,7 @@ def _read_missing(
     wrapper = DLDWrapper(teacher, scale=reference / teacher.reference_short_side, batch_size=ahead)
     words, failed, told = 0, 0, time.monotonic()
     for number, (path, page) in enumerate(zip(missing, wrapper.stream(missing), strict=True), start=1):
-        readings.store(folder, path, page)
+        pseudo_labels.store(folder, path, page)
         words += len(page.words)
         failed += page.error is not None
         over = time.monotonic() >= deadline
