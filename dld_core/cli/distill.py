@@ -8,7 +8,11 @@ from typing import Annotated
 import typer
 
 from dld_core.cli.running import Devices, MaxMinutes, Out, Resume, folder
+from dld_core.config import read_yaml
 from dld_core.errors import ConfigError
+from dld_core.training.distill.config import DistillConfig
+from dld_core.training.distill.selecting import distill_with_selector
+from dld_core.training.selector.run import SelectorRunConfig, run_selector
 
 
 def distill(
@@ -21,12 +25,8 @@ def distill(
     """Teach a low-resolution student, make a selector for it, or both: checkpoints, metrics and weights go to
     the folder of the run. A config without `data` makes a selector alone, for any spotter.
     """
-    from dld_core.config import read_yaml
-
     target = folder(out, config)
     if "data" not in read_yaml(config):
-        from dld_core.training.selector.run import SelectorRunConfig, run_selector
-
         if devices is not None:
             raise ConfigError(
                 "--devices is for students; this config has no 'data' and makes a selector alone"
@@ -34,9 +34,6 @@ def distill(
         run = SelectorRunConfig.load(config)
         typer.echo(str(run_selector(run, target, _say, max_minutes)))
         return
-    from dld_core.training.distill.config import DistillConfig
-    from dld_core.training.distill.selecting import distill_with_selector
-
     result = distill_with_selector(
         DistillConfig.load(config),
         target,

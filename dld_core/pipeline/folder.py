@@ -184,7 +184,7 @@ def save(
     own = getattr(teacher, "config", None)
     kept = dict(options)
     if isinstance(own, PartConfig):
-        kept = own.model_dump(mode="json", exclude_defaults=True)
+        kept = _differing(own)
     parts = ["student"] if student is not teacher else []
     parts += ["selector"] if selector is not None else []
     try:
@@ -202,6 +202,14 @@ def save(
     except TypeError as error:
         raise ConfigError(f"the options of {backend} cannot be written as JSON: {error}") from error
     return folder
+
+
+def _differing(config: PartConfig) -> dict[str, Any]:
+    """The options that differ from the defaults, those of its preset where it has one."""
+    values = config.model_dump(mode="json")
+    named = {"preset": values["preset"]} if "preset" in values else {}
+    usual = type(config).parse(named).model_dump(mode="json")
+    return named | {name: value for name, value in values.items() if value != usual[name]}
 
 
 def _read(file: Path) -> dict[str, Any]:

@@ -31,6 +31,7 @@ class Loaded:
         height, width: of the original as seen (after EXIF turning), pixels.
         margin: pixels of the border's own colour added on every side, in pixels of `pixels`.
         name: the path or name of the file; None for what came from memory.
+        page: its number in the file, from 1.
         notes: what was done that a user would want to know, one sentence each.
         milliseconds: that loading took.
     """
@@ -40,6 +41,7 @@ class Loaded:
     width: int
     margin: int
     name: str | None
+    page: int
     notes: tuple[str, ...]
     milliseconds: float
 
@@ -64,7 +66,8 @@ def load(source: ImageSource, limits: ImageLimits) -> Loaded:
             cv2.copyMakeBorder(pixels, margin, margin, margin, margin, cv2.BORDER_REPLICATE), np.uint8
         )
     taken = (time.perf_counter() - start) * 1e3
-    return Loaded(pixels, opened.height, opened.width, margin, opened.name, opened.notes, taken)
+    about = opened.height, opened.width, margin, opened.name, opened.page, opened.notes
+    return Loaded(pixels, *about, taken)
 
 
 def _margin(height: int, width: int) -> int:

@@ -40,6 +40,7 @@ class Reporter:
             width=loaded.width,
             height=loaded.height,
             image=loaded.name,
+            page=loaded.page,
             backend=self.backend,
             model=plan.model,
             scale=plan.scale,

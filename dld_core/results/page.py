@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,6 +27,7 @@ class Page:
             turning), whatever size was read.
         width, height: of that image, pixels. 0 where it could not be opened (see `error`).
         image: its path or name; None for what came from memory.
+        page: its number in that file, from 1.
         backend, weights: what read it.
         model: "teacher" or "student", whichever read it; "" where none did.
         scale: the size fed to the spotter, as a fraction of the full size: the image's own, or that to which
@@ -57,6 +59,7 @@ class Page:
     escalated_from: float | None = None
     notes: list[str] = field(default_factory=list)
     error: str | None = None
+    page: int = 1
     schema_version: str = SCHEMA_VERSION
 
     @property
@@ -74,6 +77,7 @@ class Page:
         return {
             "schema_version": self.schema_version,
             "image": self.image,
+            "page": self.page,
             "width": self.width,
             "height": self.height,
             "backend": self.backend,
@@ -96,8 +100,13 @@ class Page:
         }
 
     def to_json(self, indent: int | None = None) -> str:
-        """`to_dict` as JSON (strict: no NaN), text kept as it is."""
-        return json.dumps(self.to_dict(), ensure_ascii=False, allow_nan=False, indent=indent)
+        """`to_dict` as JSON (strict: no NaN), text kept as it is. Bytes of a file name that are no UTF-8 are
+        escaped.
+        """
+        values = self.to_dict()
+        if self.image is not None:
+            values["image"] = os.fsencode(self.image).decode("utf-8", "backslashreplace")
+        return json.dumps(values, ensure_ascii=False, allow_nan=False, indent=indent)
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Page:

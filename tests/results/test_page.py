@@ -39,7 +39,18 @@ def page(*words: Word, **values: object) -> Page:
 def test_the_shape_of_the_json_is_fixed() -> None:
     values = json.loads(page(Word("Ünï", 0.5, QUAD)).to_json())
     assert list(values) == [
-        *("schema_version", "image", "width", "height", "backend", "weights", "device", "model", "scale"),
+        *(
+            "schema_version",
+            "image",
+            "page",
+            "width",
+            "height",
+            "backend",
+            "weights",
+            "device",
+            "model",
+            "scale",
+        ),
         *("escalated_from", "working_size", "gflops", "gflops_full", "timings_ms", "words", "notes"),
         *("warnings", "error"),
     ]

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
 from dld_core.data.formats.files import write_file
@@ -24,10 +23,11 @@ from dld_core.data.formats.jsonset import JsonSet, Set, image_of, read_header, s
 from dld_core.data.formats.model import MARKS, AnnotatedImage, AnnotatedWord, Dataset, Losses, private
 from dld_core.data.formats.pairing import is_image, safe_name, without_suffix
 from dld_core.data.formats.perimage import words_of
-from dld_core.data.formats.polygons import Polygon, pairs, polygon_of, rectangle
+from dld_core.data.formats.polygons import pairs, polygon_of, rectangle
 from dld_core.data.formats.problems import At
 from dld_core.errors import ImageError
 from dld_core.images import open_image
+from dld_core.images.crops import crop_quad
 
 CLASS_NAME = "words"  # what docTR calls its one class
 
@@ -136,27 +136,8 @@ def _cut_out(image: AnnotatedImage, losses: Losses) -> Iterator[tuple[Path, byte
         else:
             buffer = io.BytesIO()
             quad = losses.quad(word.polygon, image.place_of(word))
-            Image.fromarray(crop(pixels, quad)).save(buffer, format="PNG")
+            Image.fromarray(crop_quad(pixels, quad)).save(buffer, format="PNG")
             yield stem.with_name(f"{stem.name}_{number}.png"), buffer.getvalue(), word
-
-
-def crop(pixels: NDArray[np.uint8], quad: Polygon) -> NDArray[np.uint8]:
-    """The region of four points, clockwise from the start of the text, turned upright.
-
-    Args:
-        pixels: RGB uint8 [H, W, 3].
-        quad: [4, 2]; what lies outside of the image is black. A region that is longer than the image's
-            diagonal comes out at that length.
-    """
-    sides = np.linalg.norm(np.roll(quad, -1, axis=0) - quad, axis=1)
-    longest = np.hypot(*pixels.shape[:2])
-    width, height = (max(sides[i], sides[i + 2]) for i in (0, 1))
-    shrink = min(1.0, longest / max(width, height, 1.0))
-    size = max(1, round(width * shrink)), max(1, round(height * shrink))
-    corners = [float(value) for index in (0, 3, 2, 1) for value in quad[index]]
-    picture = Image.fromarray(pixels)
-    turned = picture.transform(size, Image.Transform.QUAD, corners, Image.Resampling.BICUBIC)
-    return np.asarray(turned, dtype=np.uint8)
 
 
 def _is_detection(file: Path) -> bool:

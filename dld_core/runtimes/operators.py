@@ -6,6 +6,7 @@ and recognisers of PP-OCRv6 need. Anything else is refused by name.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -35,7 +36,7 @@ def _padding(x: Tensor, kernel: Sequence[int], attributes: Attributes, fill: flo
 
 def _conv(inputs: Sequence[Any], attributes: Attributes) -> Tensor:
     x, weight = inputs[:2]
-    bias = inputs[2] if len(inputs) > 2 else None
+    bias = inputs[2].flatten() if len(inputs) > 2 else None
     strides, dilations = attributes.get("strides", [1, 1]), attributes.get("dilations", [1, 1])
     pads = attributes.get("pads", [0] * 4)
     # Even padding goes to the convolution itself, which is quicker than a padded copy.
@@ -130,6 +131,7 @@ OPERATORS: dict[str, Operator] = {
     "Div": lambda i, a: i[0] / i[1],
     "Pow": lambda i, a: i[0] ** i[1],
     "Sqrt": lambda i, a: torch.sqrt(i[0]),
+    "Gelu": lambda i, a: F.gelu(i[0]),
     "Erf": lambda i, a: torch.erf(i[0]),
     "Relu": lambda i, a: F.relu(i[0]),
     "Sigmoid": lambda i, a: torch.sigmoid(i[0]),
@@ -153,3 +155,11 @@ OPERATORS: dict[str, Operator] = {
     "Unsqueeze": _unsqueeze,
     "Slice": _slice,
 }
+
+PRODUCTS: dict[str, Callable[[Sequence[int], Sequence[int], Sequence[int]], int]] = {
+    "Conv": lambda x, weight, out: math.prod(out) * math.prod(weight[1:]),
+    "ConvTranspose": lambda x, weight, out: math.prod(x) * math.prod(weight[1:]),
+    "MatMul": lambda a, b, out: math.prod(out) * a[-1],
+    "Gemm": lambda a, b, out: math.prod(out) * math.prod(a) // out[0],
+}
+"""From the shapes of a node's first two inputs and its output to multiply-adds."""
