@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from dld_core.config import home
+from dld_core.config import home, write_file
 from dld_core.evaluation.cost import SizedCost
 from dld_core.runtimes.operators import PRODUCTS
 from dld_plugins.engine import require
@@ -26,7 +26,7 @@ Shape = tuple[int, ...]
 _UNKNOWN = {"LSTM", "GRU", "RNN", "Einsum", "QLinearConv", "QLinearMatMul", "ConvInteger", "MatMulInteger"}
 
 
-def flops(path: str | Path, shapes: Sequence[Sequence[int]]) -> list[int]:
+def flops(path: str | Path, shapes: Sequence[Shape]) -> list[int]:
     """FLOPs of one ONNX file for inputs of these shapes, from the cache folder or counted now.
 
     Raises:
@@ -35,66 +35,42 @@ def flops(path: str | Path, shapes: Sequence[Sequence[int]]) -> list[int]:
     """
     keys = ["x".join(map(str, shape)) for shape in shapes]
     cache = home() / "onnx-cost" / f"{hashlib.sha256(Path(path).read_bytes()).hexdigest()}.json"
-    known = _read(cache)
+    try:
+        known = {str(key): int(value) for key, value in json.loads(cache.read_text()).items()}
+    except (OSError, ValueError, AttributeError):  # absent, or damaged: it can be made again
+        known = {}
     if not known.keys() >= set(keys):
-        counter = _Counter(path)
-        known.update((key, counter.count(tuple(shape))) for key, shape in zip(keys, shapes, strict=True))
-        _write(cache, known)
+        known.update(zip(keys, _counted(path, shapes), strict=True))
+        with suppress(OSError):  # a cache that cannot be written costs time, nothing else
+            write_file(cache, json.dumps(known))
     return [known[key] for key in keys]
 
 
-def _read(cache: Path) -> dict[str, int]:
-    try:
-        return {str(key): int(value) for key, value in json.loads(cache.read_text()).items()}
-    except (OSError, ValueError, AttributeError):  # absent, or damaged: it can be made again
-        return {}
-
-
-def _write(cache: Path, counts: dict[str, int]) -> None:
-    try:
-        cache.parent.mkdir(parents=True, exist_ok=True)
-        cache.write_text(json.dumps(counts))
-    except OSError:  # a cache that cannot be written costs time, nothing else
-        return
-
-
-class _Counter:
-    """A graph whose intermediate values are its outputs."""
-
-    def __init__(self, path: str | Path) -> None:
-        onnx, runtime = require("onnx", "rapidocr"), require("onnxruntime", "rapidocr")
-        model = onnx.load(str(path))
-        unknown = sorted({node.op_type for node in model.graph.node} & _UNKNOWN)
-        if unknown:
-            raise ValueError(f"the cost of {', '.join(unknown)} in {path} is unknown")
-        self._nodes = [node for node in model.graph.node if node.op_type in PRODUCTS]
-        self._constant = {tensor.name: tuple(tensor.dims) for tensor in model.graph.initializer}
-        self._input = next(i.name for i in model.graph.input if i.name not in self._constant)
-        names = {name for node in self._nodes for name in (*node.input[:2], node.output[0])}
-        self._watched = sorted(names - self._constant.keys() - {self._input})
-        self._session = _watching(onnx, runtime, model, self._watched)
-
-    def count(self, shape: Shape) -> int:
-        """FLOPs for an input of this shape, by running it on zeros."""
-        values = self._session.run(self._watched, {self._input: np.zeros(shape, np.float32)})
-        shapes = {**self._constant, self._input: shape}
-        shapes.update((name, value.shape) for name, value in zip(self._watched, values, strict=True))
-        products = 0
-        for node in self._nodes:
-            first, second, out = (shapes[name] for name in (*node.input[:2], node.output[0]))
-            products += PRODUCTS[node.op_type](first, second, out)
-        return 2 * products
-
-
-def _watching(onnx: Any, runtime: Any, model: Any, names: Sequence[str]) -> Any:
-    """A session of the model as it stands (nothing fused) whose outputs are the values of those names."""
-    del model.graph.output[:]
-    model.graph.output.extend(onnx.helper.make_empty_tensor_value_info(name) for name in names)
+def _counted(path: str | Path, shapes: Sequence[Shape]) -> Iterator[int]:
+    """FLOPs for inputs of these shapes, by running the graph as it stands (nothing fused) on zeros."""
+    onnx, runtime = require("onnx", "rapidocr"), require("onnxruntime", "rapidocr")
+    model = onnx.load(str(path))
+    unknown = sorted({node.op_type for node in model.graph.node} & _UNKNOWN)
+    if unknown:
+        raise ValueError(f"the cost of {', '.join(unknown)} in {path} is unknown")
+    nodes = [node for node in model.graph.node if node.op_type in PRODUCTS]
+    known = {tensor.name: tuple(tensor.dims) for tensor in model.graph.initializer}
+    source = next(value.name for value in model.graph.input if value.name not in known)
+    watched = sorted({name for n in nodes for name in (*n.input[:2], n.output[0])} - {*known, source})
+    del model.graph.output[:]  # the values whose shapes are wanted become the outputs
+    model.graph.output.extend(onnx.helper.make_empty_tensor_value_info(name) for name in watched)
     options = runtime.SessionOptions()
     options.graph_optimization_level = runtime.GraphOptimizationLevel.ORT_DISABLE_ALL
     options.intra_op_num_threads = 1
     options.log_severity_level = 4
-    return runtime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    session = runtime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    for shape in shapes:
+        values = session.run(watched, {source: np.zeros(shape, np.float32)})
+        sizes = {**known, source: shape} | {n: v.shape for n, v in zip(watched, values, strict=True)}
+        yield 2 * sum(
+            PRODUCTS[node.op_type](*(sizes[name] for name in (*node.input[:2], node.output[0])))
+            for node in nodes
+        )
 
 
 def sized_cost(path: str | Path, stride: int = 32) -> SizedCost:

@@ -15,7 +15,6 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from dld_backends.recognition.cost import flops_of
 from dld_backends.recognition.crops import Pixels, bucket, cut_lines, grown, line_grids, line_width
 from dld_backends.recognition.maps import ReadingMaps
 from dld_backends.recognition.recogniser import Recogniser, Regional
@@ -32,6 +31,7 @@ from dld_core.decoders.line_encoder import (
 )
 from dld_core.decoders.roi_sampling import sample_points
 from dld_core.errors import ConfigError
+from dld_core.evaluation.cost import flops_of
 
 LONGEST = 1536
 """Pixels of the longest line; longer ones are squeezed."""

@@ -15,6 +15,7 @@ from torch import Tensor
 from dld_backends.detection.images import rounded_up, same_size_groups
 from dld_backends.recognition.words import Points, certainty
 from dld_backends.segmentation.config import SegmentationConfig
+from dld_backends.segmentation.cost import spotter_cost
 from dld_backends.segmentation.onnx_file import OnnxPair, open_pair
 from dld_backends.segmentation.pages import find_words
 from dld_core.decoders.charset import Charset
@@ -114,10 +115,7 @@ class OnnxSpotter(Spotter):
 
     def flops(self, height: int, width: int, words: int = 0) -> float:
         """FLOPs of one image, everything included (see `cost`); a multiply-add counts 2, also in int8."""
-        from dld_backends.segmentation.cost import page_flops
-
-        height, width = rounded_up(height, self.size_divisor), rounded_up(width, self.size_divisor)
-        return page_flops(self.config, height, width, words)
+        return spotter_cost(self.config).at(height, width, words)
 
 
 def _changed(exported: SegmentationConfig, options: dict[str, Any]) -> SegmentationConfig:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from pathlib import Path
 
 import numpy as np
 
+from dld_core.config import write_file
 from dld_core.errors import DataError
 from dld_core.results.page import Page
 from dld_core.types import Sample
@@ -21,11 +21,7 @@ def path_of(folder: str | Path, image: Path) -> Path:
 
 def store(folder: str | Path, image: Path, page: Page) -> None:
     """Write a reading down, whole or not at all."""
-    path = path_of(folder, image)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(f".{os.getpid()}.tmp")
-    partial.write_text(page.to_json(), encoding="utf-8")
-    partial.replace(path)
+    write_file(path_of(folder, image), page.to_json())
 
 
 def find(folder: str | Path, image: Path) -> Page | None:

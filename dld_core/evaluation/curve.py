@@ -17,7 +17,7 @@ import numpy as np
 
 from dld_core.errors import MissingExtraError
 from dld_core.evaluation.bootstrap import hmean_interval
-from dld_core.evaluation.cost.counter import count
+from dld_core.evaluation.cost import flops_of
 from dld_core.evaluation.fixed import FixedScale
 from dld_core.evaluation.plot import plot
 from dld_core.evaluation.scores import EvaluationResult, Tally
@@ -103,9 +103,7 @@ def _measure(reader: FixedScale, pixels: Any, name: str, log: _Log) -> None:
     log.milliseconds.append((time.perf_counter() - start) * 1e3)
     log.words[name] = ImageWords.from_words(words)
     declared = reader.declared(pixels.shape[0], pixels.shape[1], len(words))
-    log.flops.append(
-        declared if declared is not None else count(lambda: reader.read(pixels))[1].check().flops
-    )
+    log.flops.append(flops_of(lambda: reader.read(pixels)) if declared is None else declared)
 
 
 def save(

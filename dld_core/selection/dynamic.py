@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from dld_core.evaluation.cost.counter import count
+from dld_core.evaluation.cost import flops_of
 from dld_core.images.tensors import as_tensor
 from dld_core.interfaces import ResolutionSelector
 from dld_core.runtimes.folding import FoldedCopy
@@ -141,7 +141,7 @@ class DynamicResolution:
             device = self._device()
             inputs = torch.zeros(1, 3, *shape, device=device), torch.tensor([[height, width]], device=device)
             with torch.no_grad():
-                self._flops[shape] = count(lambda: self.selector(*inputs))[1].check().flops / 1e9
+                self._flops[shape] = flops_of(lambda: self.selector(*inputs)) / 1e9
         return self._flops[shape]
 
     def _without_selector(self, error: BaseException) -> ScaleDecision:

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 from dld_core.evaluation.cost.memory import peak_bytes
 from dld_core.images import open_image
-from dld_core.study.readings import System, cpu_threads
+from dld_core.runtimes.devices import cpu_threads
+from dld_core.study.readings import System
 
 if TYPE_CHECKING:
     from dld_core.study.config import StudyConfig, SystemConfig

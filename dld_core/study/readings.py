@@ -8,13 +8,11 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import nn
 
@@ -25,6 +23,7 @@ from dld_core.images import open_image
 from dld_core.interfaces import Spotter
 from dld_core.pipeline.models import find_selector
 from dld_core.pipeline.wrapper import DLDWrapper
+from dld_core.runtimes.devices import cpu_threads
 from dld_core.runtimes.digest import digest_of
 from dld_core.selection import CostModel, DynamicResolution, Policy, ScaleDecision
 from dld_core.study.config import StudyConfig, SystemConfig
@@ -109,17 +108,6 @@ class ImageRecord:
         values = json.loads(line)
         readings = [Reading(**{**r, "words": [tuple(w) for w in r["words"]]}) for r in values["readings"]]
         return cls(values["name"], readings, [Choosing(**c) for c in values["choices"]])
-
-
-@contextmanager
-def cpu_threads(count: int | None) -> Iterator[None]:
-    """Inside, torch (and what asks it) has so many threads; None leaves it as it is."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(count or before)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 class System:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from dld_core.config import home
+from dld_core.config import home, replacing
 from dld_core.errors import WeightsError
 from dld_core.runtimes.graph import Graph, OnnxModule
 from dld_plugins.engine import require
@@ -63,8 +62,5 @@ def difference(graph: Graph, path: str | Path, shape: Sequence[int]) -> float:
 
 def _keep(graph: Graph, path: Path) -> None:
     """Write it whole or not at all; without a cache it is converted again next time."""
-    unfinished = path.with_name(f"{path.name}.{os.getpid()}")
-    with contextlib.suppress(OSError):
-        path.parent.mkdir(parents=True, exist_ok=True)
+    with contextlib.suppress(OSError), replacing(path) as unfinished:
         graph.save(unfinished)
-        unfinished.replace(path)

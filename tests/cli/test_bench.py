@@ -20,7 +20,8 @@ from dld_core.errors import ConfigError, DataError
 from dld_core.evaluation.fixed import FixedScale, parse_scales
 from dld_core.evaluation.reading import annotated_images
 from dld_core.plugins.registry import backends
-from dld_core.study.bench import bench, threads
+from dld_core.runtimes.devices import cpu_threads
+from dld_core.study.bench import bench
 from dld_core.types import Word
 
 
@@ -159,7 +160,7 @@ def test_what_is_computed_outside_torch_costs_what_it_declares(cost: float | Non
 
 def test_threads_are_set_and_set_back() -> None:
     before = torch.get_num_threads()
-    with threads(1) as number:
+    with cpu_threads(1) as number:
         assert number == torch.get_num_threads() == 1
     assert torch.get_num_threads() == before
 
