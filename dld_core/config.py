@@ -1,4 +1,4 @@
-"""Options and files: the pydantic base of every part's options, bounded YAML, files written whole or not at all.
+"""The base of every part's options, YAML within limits, and files that are written whole or not at all.
 
 Options are frozen, and an unknown key is an error with a suggestion.
 """

@@ -15,7 +15,7 @@ from dld_backends.recognition.branch import RecognitionBranch
 from dld_backends.recognition.config import ReadingConfig
 from dld_backends.recognition.maps import ReadingMaps
 from dld_backends.recognition.weights import load_weights
-from dld_core.decoders.words import jitter_regions, readable_words
+from dld_core.decoders.words import readable_words
 from dld_core.interfaces import BundledPart, SequenceDecoder, TrainableSpotter, module_device
 from dld_core.pipeline.parts import bundled_part_file
 from dld_core.runtimes.folding import FoldedCopy
@@ -47,6 +47,7 @@ class ReadingSpotter(TrainableSpotter):
         self.config = config
         self.charset = config.charset
         self.reference_short_side = config.reference_short_side
+        self.region_jitter = config.region_jitter
         self._folded = FoldedCopy()
 
     @classmethod
@@ -87,9 +88,9 @@ class ReadingSpotter(TrainableSpotter):
 
     def read_regions(self, maps: ReadingMaps, batch: Batch) -> TrainOutput:
         """The recogniser's losses and trace on jittered ground-truth regions of maps at hand."""
-        regions, texts = readable_words(batch, self.reader.charset, self.config.max_length)
-        trace = self.reader.trace(maps, jitter_regions(regions, self.config.region_jitter), texts)
-        return TrainOutput(self.reader.losses(trace, texts), trace)
+        words = readable_words(batch, self.reader.charset, self.config.max_length, self.region_jitter)
+        trace = self.reader.trace(maps, *words)
+        return TrainOutput(self.reader.losses(trace, words[1]), trace)
 
     # --- inference --------------------------------------------------------------------------------
 

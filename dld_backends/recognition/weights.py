@@ -10,6 +10,7 @@ from safetensors.torch import load_file
 from torch import nn
 
 from dld_core.errors import WeightsError
+from dld_core.pipeline.folder import model_file
 from dld_core.runtimes.norms import match_norms
 
 
@@ -28,7 +29,7 @@ def load_weights(module: nn.Module, weights: str | Path | None, bundled: Path, p
         return
     path = bundled / f"{preset}.safetensors" if str(weights) == "bundled" else Path(weights)
     if path.is_dir():
-        path = path / "model.safetensors"
+        path = model_file(path)
     if not path.is_file():
         raise WeightsError(_absent(path, weights, bundled, preset))
     try:

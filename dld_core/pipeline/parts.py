@@ -8,15 +8,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dld_core.errors import ConfigError, WeightsError
+from dld_core.interfaces import BUNDLED as BUNDLED
+from dld_core.pipeline.folder import MODEL_FILE, STUDENT_FILE
+from dld_core.pipeline.folder import SELECTOR_FILE as SELECTOR_FILE
 from dld_core.plugins.registry import backends
 
 if TYPE_CHECKING:
-    from dld_core.interfaces import BundledPart, ResolutionSelector, Spotter
+    from dld_core.interfaces import BundledPart, Spotter
 
-BUNDLED = "bundled"
-CONFIG, MODEL = "config.json", "model.safetensors"
-TEACHER_FILE, SELECTOR_FILE = "teacher.safetensors", "selector.safetensors"
+CONFIG, MODEL, TEACHER_FILE = "config.json", MODEL_FILE, "teacher.safetensors"
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +71,9 @@ class Readers:
 
 def make_readers(source: Source) -> Readers:
     """The student and teacher of a backend's weights: bundled ones, or as a wrapper saved them."""
+    folder = None if source.weights in (None, BUNDLED) else Path(str(source.weights))
+    if folder is not None and (folder / STUDENT_FILE).is_file() and (folder / MODEL_FILE).is_file():
+        return Readers(source.create(folder / STUDENT_FILE), replace(source, weights=folder / MODEL_FILE))
     spotter = source.create()
     teacher = saved_teacher(source.weights)
     if teacher is not None:
@@ -96,61 +99,7 @@ def saved_teacher(weights: str | Path | None) -> Path | None:
     return folder / TEACHER_FILE if named == TEACHER_FILE else None
 
 
-def find_selector(
-    given: str | Path | ResolutionSelector | None, spotter: Spotter, weights: str | Path | None, device: str
-) -> ResolutionSelector | None:
-    """The selector to use, or None.
-
-    Args:
-        given: "bundled" for the one that ships with the backend or lies in the folder of its weights, where
-            it fits the reference size; a file; a selector that is ready; or None for none.
-
-    Raises:
-        WeightsError: the file is absent or damaged, or one that was asked for was made for another
-            reference size.
-    """
-    if given is None:
-        return None
-    if not isinstance(given, str | Path):
-        return _checked(given)
-    ours = str(given) == BUNDLED
-    path = _bundled_selector(spotter, weights) if ours else Path(given)
-    if path is None:
-        return None
-    from dld_core.selection import load_selector
-
-    selector = load_selector(path / SELECTOR_FILE if path.is_dir() else path)
-    wanted = selector.config.reference_short_side
-    if wanted != spotter.reference_short_side:
-        if ours:
-            return None
-        raise WeightsError(
-            f"the selector {path} was made for a reference short side of {wanted:g} pixels, and that of this "
-            f"spotter is {spotter.reference_short_side}; give reference_short_side={wanted:g} or another "
-            "selector"
-        )
-    return selector.to(device)
-
-
-def _checked(selector: ResolutionSelector) -> ResolutionSelector:
-    from dld_core.interfaces import ResolutionSelector
-
-    if not isinstance(selector, ResolutionSelector):
-        raise ConfigError(
-            "selector must be 'bundled', a file of `dld distill`, a ResolutionSelector or None, not "
-            f"{selector!r}"
-        )
-    return selector
-
-
 def bundled_part_file(folder: Path, name: str, part: BundledPart) -> Path | None:
     """`NAME_PART.safetensors` of the folder, None where it is not there."""
     path = folder / f"{name}_{part}.safetensors"
     return path if path.is_file() else None
-
-
-def _bundled_selector(spotter: Spotter, weights: str | Path | None) -> Path | None:
-    beside = None if weights in (None, BUNDLED) else Path(str(weights)) / SELECTOR_FILE
-    if beside is not None and beside.is_file():
-        return beside
-    return spotter.bundled_part("selector") if weights == BUNDLED or spotter.weights_are_its_own else None

@@ -78,13 +78,8 @@ def save(
 def _write_selector(selector: ResolutionSelector | None, folder: Path) -> str | None:
     if selector is None:
         return None
-    from dld_core.selection import DenseSelector, save_selector
+    from dld_core.selection import save_selector
 
-    if not isinstance(selector, DenseSelector):
-        raise ConfigError(
-            f"a {type(selector).__name__} cannot be saved with its wrapper, only a DenseSelector; save it "
-            "yourself, make the wrapper with selector=None, and give it again after load()"
-        )
     return save_selector(selector, folder / SELECTOR_FILE, half=False).name
 
 

@@ -24,7 +24,7 @@ from dld_core.images import (
 )
 from dld_core.interfaces import ResolutionSelector, Spotter
 from dld_core.pipeline import persistence
-from dld_core.pipeline.parts import BUNDLED, MODEL, Readers, Source, find_selector, make_readers
+from dld_core.pipeline.parts import BUNDLED, MODEL, Readers, Source, make_readers
 from dld_core.pipeline.preparation import Prepared, batches, failed_page, to_page
 from dld_core.pipeline.request import MAX_SCALE, Request, Scale, checked_scale, is_unsure
 from dld_core.plugins.hooks import hooks
@@ -131,10 +131,13 @@ class DLDWrapper:
     def _make_drs(
         self, selector: str | Path | ResolutionSelector | None, weights: str | Path | None
     ) -> DynamicResolution | None:
+        if selector is None:
+            return None
+        from dld_core.selection import DynamicResolution, find_selector
+
         found = find_selector(selector, self.spotter, weights, self.device)
         if found is None:
             return None
-        from dld_core.selection import DynamicResolution
 
         return DynamicResolution(found, self.spotter, self.working, self._one_at_a_time)
 

@@ -17,9 +17,7 @@ from dld_core.errors import ConfigError
 from dld_core.images.resizing import WorkingLimits, scale_to
 from dld_core.images.tensors import as_tensor
 from dld_core.interfaces import ResolutionSelector, Spotter
-from dld_core.runtimes.folding import FoldedCopy
-from dld_core.selection.network import DenseSelector
-from dld_core.selection.policy import DEFAULT_GAMMA, Policy
+from dld_core.selection.policy import Policy
 from dld_core.selection.thumbnail import thumbnail, thumbnail_size
 
 if TYPE_CHECKING:
@@ -30,7 +28,6 @@ NOMINAL_WORDS = 10
 MOST_ENLARGED = 1.3
 """Of an image, where nothing is known of how small its text is: more of it was found to bring nothing."""
 _SMALL = 0.5  # of the reference short side: images below may be enlarged further
-_LONG_SIDE = 384  # of thumbnails for selectors that name no size
 _REPEATS = 3
 _WORTH_TELLING = 1.0  # words lost
 _UNABLE = "no scale is expected to keep within the limit; read at {:g}, the cheapest"
@@ -100,10 +97,7 @@ class DynamicResolution:
         self.spotter = spotter
         self.limits = limits or WorkingLimits()
         self.turn = turn or nullcontext()
-        config = getattr(selector, "config", None)
-        self.long_side = int(getattr(config, "long_side", _LONG_SIDE))
-        self.gamma = float(getattr(config, "gamma", DEFAULT_GAMMA))
-        self._folded = FoldedCopy()
+        self.long_side, self.gamma = selector.config.long_side, selector.config.gamma
         self._flops: dict[tuple[int, ...], float] = {}
         self._latency: tuple[float, float, float] | None = None
         self._lock = threading.Lock()
@@ -199,15 +193,8 @@ class DynamicResolution:
 
         pixels, native = self._inputs(image)
         with torch.no_grad():
-            if not isinstance(self.selector, DenseSelector):
-                return self.selector(pixels, native)[0].double().tolist(), None
-            quick = self._folded.of(self.selector)
-            if (
-                type(quick).forward is not DenseSelector.forward
-            ):  # one of somebody else's, with its own scores
-                return quick(pixels, native)[0].double().tolist(), None
-            scores, words = quick.expect(pixels, native)
-        return scores[0].double().tolist(), float(words[0])
+            scores, words = self.selector.expect(pixels, native)
+        return scores[0].double().tolist(), None if words is None else float(words[0])
 
     def _inputs(self, image: NDArray[np.uint8]) -> tuple[Tensor, Tensor]:
         import torch

@@ -129,7 +129,7 @@ def _students(
 ) -> dict[str, SystemConfig]:
     """Teach the students; the teacher and they, as systems."""
     from dld_core.training.distill.config import DistillConfig
-    from dld_core.training.distill.selecting import distill_with_selector
+    from dld_core.training.distill.engine import distill
 
     settings = {name: DistillConfig.parse(values, where=f"variant {name!r}") for name, values in runs.items()}
     first = next(iter(settings.values()))
@@ -146,12 +146,12 @@ def _students(
     for name, run in settings.items():
         folder = out / folder_name(name)
         say(f"student {name!r}, in {folder}")
-        result = distill_with_selector(run, folder, resume=True, say=say)
+        result = distill(run, folder, resume=True, log=say)
         if result.reason == "interrupted":
             raise KeyboardInterrupt
         systems[name] = SystemConfig(
             backend=run.backend,
-            weights=str(folder),
+            weights=str(result.weights),
             options=run.options,
             student=False,
             selector=None,
@@ -164,8 +164,8 @@ def _selectors(
     config: AblationConfig, runs: Mapping[str, dict[str, Any]], out: Path, say: Say
 ) -> dict[str, SystemConfig]:
     """Make the selectors; their spotter, as one system that they all choose for."""
-    from dld_core.training.selector.run import SelectorRunConfig, run_selector
-    from dld_core.training.selector.training import is_made
+    from dld_core.training.selector.config import SelectorRunConfig
+    from dld_core.training.selector.making import is_made, run_selector
 
     settings = {
         name: SelectorRunConfig.parse(values, where=f"variant {name!r}") for name, values in runs.items()

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from dld_core.decoders.ctc import CTCDecoder
 from dld_core.decoders.map_losses import balanced_cross_entropy, dice_loss
-from dld_core.decoders.words import Regions, jitter_regions, readable_words
+from dld_core.decoders.words import Regions, readable_words
 from dld_core.errors import ConfigError, MissingExtraError, WeightsError
 from dld_core.evaluation.cost import SizedCost
 from dld_core.images import resize
@@ -73,6 +73,7 @@ class PPOCRSpotter(TrainableSpotter):
         self.config = config
         self.files = files
         self.reference_short_side = config.reference_short_side
+        self.region_jitter = config.region_jitter
         self.reads_native = config.shrink == "detector"
         reading = convert(files.reader, _PROOF["reader"])
         self.charset = files.charset(reading.metadata)
@@ -251,14 +252,13 @@ class PPOCRSpotter(TrainableSpotter):
 
     def recognition_losses(self, batch: Batch) -> TrainOutput:
         """The loss of the recogniser alone, on jittered regions."""
-        regions, texts = self._readable_words(batch)
-        trace = self._trace(batch, jitter_regions(regions, self.config.region_jitter), texts)
+        trace = self._trace(batch, *self._readable_words(batch, self.region_jitter))
         loss = self.decoder.loss_of_logits(trace.logits, trace.targets)
         return TrainOutput({"recognition": loss}, trace)
 
-    def _readable_words(self, batch: Batch) -> tuple[Regions, list[list[str]]]:
+    def _readable_words(self, batch: Batch, jitter: float = 0.0) -> tuple[Regions, list[list[str]]]:
         columns = self.config.region_width // COLUMN
-        return readable_words(batch, self.decoder.charset, min(self.config.max_length, columns))
+        return readable_words(batch, self.decoder.charset, min(self.config.max_length, columns), jitter)
 
     def _text_logits(self, batch: Batch) -> Tensor:
         images = stack(batch.images, self.files.mean, self.files.std, module_device(self))

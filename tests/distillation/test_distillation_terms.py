@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 import torch
+from dld_core.distillation.boxes import box_distance, class_divergence, with_teacher_boxes
+from dld_core.distillation.maps import map_divergence, shrink
 from torch import Tensor
 
 from dld_backends.recognition.attention import AttentionDecoder
 from dld_core.decoders.charset import Charset
 from dld_core.decoders.ctc import CTCDecoder
-from dld_core.distillation.boxes import box_distance, class_divergence, with_teacher_boxes
-from dld_core.distillation.maps import map_divergence, shrink
 from dld_core.distillation.skd import SequentialDistiller
 from dld_core.distillation.terms import (
     feature_distance,

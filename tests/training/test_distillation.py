@@ -16,6 +16,7 @@ import cv2
 import pytest
 import torch
 import yaml
+from dld_core.training.distill.teacher import FrozenTeacher, frozen_statistics
 from safetensors.torch import load_file
 from tiny_training import TinySpotter, write_photos
 from torch import Tensor, nn
@@ -36,7 +37,6 @@ from dld_core.training import TrainResult
 from dld_core.training.checkpoint import saved
 from dld_core.training.distill.config import DistillConfig
 from dld_core.training.distill.engine import build_teacher, distill
-from dld_core.training.distill.teacher import FrozenTeacher, frozen_statistics
 from dld_core.types import Hypotheses, RecognitionTrace, TrainOutput, Word
 
 

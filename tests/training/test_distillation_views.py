@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from dld_core.training.distill.stream import PairedStream
 from tiny_training import write_photos
 
 from dld_core.data import readings
@@ -16,7 +17,6 @@ from dld_core.errors import ConfigError, DataError
 from dld_core.images import resize, scale_to
 from dld_core.results.page import Page
 from dld_core.training.distill.config import DistillConfig
-from dld_core.training.distill.stream import PairedStream
 from dld_core.training.distill.views import NativeView, PairedBatch, PairedSamples, draw_scales
 from dld_core.types import Sample, Word
 

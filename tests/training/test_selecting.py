@@ -14,6 +14,7 @@ import pytest
 import torch
 import yaml
 from cli_runner import Run, runner
+from dld_core.training.selector.run import SelectorRunConfig
 from PIL import Image
 from safetensors.torch import save_file
 from test_resolution import SCALES, BarSpotter, page, small
@@ -32,7 +33,6 @@ from dld_core.study.ablation import AblationConfig
 from dld_core.training import TrainConfig
 from dld_core.training.distill.config import DistillConfig
 from dld_core.training.selector.joint import JointConfig, JointSelection
-from dld_core.training.selector.run import SelectorRunConfig
 from dld_core.types import RecognitionTrace
 
 NETWORK = {"scales": [0.5, 1.0], "long_side": 96, "width": 8, "hidden": 8}

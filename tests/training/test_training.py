@@ -14,6 +14,8 @@ from typing import Any
 import pytest
 import torch
 import yaml
+from dld_core.training.batch_file import load_batch
+from dld_core.training.clock import Clock
 from safetensors.torch import load_file, save_file
 from tiny_training import TinySpotter, write_photos
 from torch import Tensor
@@ -27,9 +29,7 @@ from dld_core.plugins.hooks import hooks
 from dld_core.plugins.hookspecs import hookimpl
 from dld_core.plugins.registry import backends
 from dld_core.training import TrainConfig, TrainResult, train
-from dld_core.training.batch_file import load_batch
 from dld_core.training.checkpoint import saved
-from dld_core.training.clock import Clock
 from dld_core.training.config import InitConfig, OptimizerConfig, ValidationConfig
 from dld_core.training.runtime import make_fabric
 
