@@ -13,12 +13,12 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
-from dld_core.training.selector.run import SelectorRunConfig
 from fake_engines import dark_box, quad
 
 from dld_core.plugins import registry
 from dld_core.testing import SpotterContract, run_contracts
 from dld_core.training.distill.config import DistillConfig
+from dld_core.training.selector.config import SelectorRunConfig
 from dld_plugins.easyocr import EasyOCRConfig
 from dld_plugins.ppocr.config import PPOCRConfig
 from dld_plugins.rapidocr import RapidOCRConfig
