@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,17 +17,11 @@ import numpy as np
 
 from dld_core.config import home
 from dld_core.evaluation.cost import SizedCost
+from dld_core.runtimes.operators import PRODUCTS
 from dld_plugins.engine import require
 
 Shape = tuple[int, ...]
 
-# From the shapes of a node's first two inputs and its output to multiply-adds.
-_PRODUCTS: dict[str, Callable[[Shape, Shape, Shape], int]] = {
-    "Conv": lambda x, weight, out: math.prod(out) * math.prod(weight[1:]),
-    "ConvTranspose": lambda x, weight, out: math.prod(x) * math.prod(weight[1:]),
-    "MatMul": lambda a, b, out: math.prod(out) * a[-1],
-    "Gemm": lambda a, b, out: math.prod(out) * math.prod(a) // out[0],
-}
 # Operators that multiply too and are not counted here: a graph that holds one is refused.
 _UNKNOWN = {"LSTM", "GRU", "RNN", "Einsum", "QLinearConv", "QLinearMatMul", "ConvInteger", "MatMulInteger"}
 
@@ -74,7 +67,7 @@ class _Counter:
         unknown = sorted({node.op_type for node in model.graph.node} & _UNKNOWN)
         if unknown:
             raise ValueError(f"the cost of {', '.join(unknown)} in {path} is unknown")
-        self._nodes = [node for node in model.graph.node if node.op_type in _PRODUCTS]
+        self._nodes = [node for node in model.graph.node if node.op_type in PRODUCTS]
         self._constant = {tensor.name: tuple(tensor.dims) for tensor in model.graph.initializer}
         self._input = next(i.name for i in model.graph.input if i.name not in self._constant)
         names = {name for node in self._nodes for name in (*node.input[:2], node.output[0])}
@@ -89,7 +82,7 @@ class _Counter:
         products = 0
         for node in self._nodes:
             first, second, out = (shapes[name] for name in (*node.input[:2], node.output[0]))
-            products += _PRODUCTS[node.op_type](first, second, out)
+            products += PRODUCTS[node.op_type](first, second, out)
         return 2 * products
 
 

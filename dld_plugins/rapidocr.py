@@ -25,7 +25,7 @@ from dld_core.errors import MissingExtraError, WeightsError
 from dld_core.evaluation.cost import SizedCost
 from dld_core.images import resize
 from dld_core.interfaces import BundledPart, Spotter
-from dld_core.pipeline.parts import bundled_part_file
+from dld_core.pipeline.models import bundled_part_file
 from dld_core.types import Word
 from dld_plugins import engine
 from dld_plugins.onnx_cost import flops, sized_cost

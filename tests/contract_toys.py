@@ -316,6 +316,15 @@ class AnswersOutsideTheImage(TwoStages):
         return found
 
 
+@breaks("S17")
+class MeasuresByItsFirstImage(ToySpotter):
+    stretch = 0.0
+
+    def read(self, image: Tensor) -> list[Word]:
+        self.stretch = self.stretch or 1 - 1 / (1 + image.shape[2])
+        return [points(word, lambda x, y: (x * self.stretch, y)) for word in super().read(image)]
+
+
 breaks_by("S2", ToySpotter, reads_native="yes")
 breaks("S15", "shrinks with the size")(costing(lambda h, w, n: 1e9 / (h * w)))
 breaks("S15", "shrinks with the words")(costing(lambda h, w, n: h * w - n))

@@ -14,7 +14,7 @@ from torchvision.ops import roi_align
 
 from dld_backends.maskrcnn.config import MaskRCNNConfig
 from dld_backends.maskrcnn.heads import MASK_SIZE
-from dld_backends.recognition.cost import flops_of, word_flops
+from dld_backends.recognition.cost import flops_of
 from dld_core.evaluation.cost import SizedCost
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def image_flops(config: MaskRCNNConfig, height: int, width: int) -> tuple[float,
     trunk = flops_of(lambda: spotter.trunk(image))
     rpn = flops_of(lambda: spotter.rpn.head(list(levels.values())))
     boxes = flops_of(lambda: _box_head(spotter, levels["0"], config.proposals))
-    return trunk + rpn + boxes, flops_of(lambda: spotter.reader.smooth(maps.fine))
+    return trunk + rpn + boxes, spotter.reader.map_flops(maps)
 
 
 def _box_head(spotter: MaskRCNNSpotter, level: Tensor, boxes: int) -> None:
@@ -80,4 +80,4 @@ def _word_flops(config: MaskRCNNConfig) -> float:
     spotter = meta_spotter(config)
     level = torch.empty(1, config.fpn_channels, 32, 32, device="meta")
     mask = flops_of(lambda: spotter.mask_head.layers(_pool(level, 1, MASK_SIZE // 2)))
-    return mask + word_flops(spotter.reader)
+    return mask + spotter.reader.word_flops()

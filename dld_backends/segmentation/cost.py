@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from dld_backends.recognition.cost import flops_of, word_flops
+from dld_backends.recognition.cost import flops_of
 from dld_backends.segmentation.config import SegmentationConfig
 from dld_core.evaluation.cost import SizedCost
 
@@ -40,11 +40,11 @@ def image_flops(config: SegmentationConfig, height: int, width: int) -> tuple[fl
     """What every image costs, and what the first word adds (the recogniser's map); counted now."""
     spotter = meta_spotter(config)
     image = torch.empty(1, 3, height, width, dtype=torch.uint8, device="meta")
-    fine, _ = spotter.trunk(image)
-    fixed = flops_of(lambda: spotter.trunk(image)) + flops_of(lambda: spotter.head.probability(fine))
-    return fixed, flops_of(lambda: spotter.reader.smooth(fine))
+    maps = spotter.trunk(image)
+    fixed = flops_of(lambda: spotter.trunk(image)) + flops_of(lambda: spotter.head.probability(maps.fine))
+    return fixed, spotter.reader.map_flops(maps)
 
 
 @lru_cache(maxsize=16)
 def _word_flops(config: SegmentationConfig) -> float:
-    return word_flops(meta_spotter(config).reader)
+    return meta_spotter(config).reader.word_flops()

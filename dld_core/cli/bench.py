@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable
 from functools import partial
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
 import typer
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
 
 from dld_core.cli.building import OPTION_FORM, OPTION_HELP, none, spotter_options
-
-if TYPE_CHECKING:
-    from rich.table import Table
-
-    from dld_core.pipeline.wrapper import DLDWrapper
-    from dld_core.selection.selected import SelectedScale
-    from dld_core.study.bench import Reader, ScaleCost
+from dld_core.evaluation.fixed import FixedScale, parse_scales
+from dld_core.images import list_images, open_image
+from dld_core.pipeline.wrapper import DLDWrapper
+from dld_core.selection import CostModel, DynamicResolution
+from dld_core.selection.selected import SelectedScale
+from dld_core.study.bench import Reader, ScaleCost
+from dld_core.study.bench import bench as measure
+from dld_core.study.bench import threads as using
 
 
 def bench(
@@ -45,12 +50,6 @@ def bench(
     All scales of an image are read in turn, so that a noisy machine hurts them alike; with a selector, the
     row `auto` is its choice.
     """
-    from dld_core.evaluation.fixed import FixedScale, parse_scales
-    from dld_core.images import list_images, open_image
-    from dld_core.pipeline.wrapper import DLDWrapper
-    from dld_core.study.bench import bench as measure
-    from dld_core.study.bench import threads as using
-
     chosen = parse_scales(scales)
     loads = [partial(open_image, path) for path in list_images(images)[:limit]]
     with (
@@ -77,24 +76,16 @@ def bench(
 
 def _chosen(wrapper: DLDWrapper) -> list[SelectedScale]:
     """The selector's choice, where there is a selector."""
-    from dld_core.selection import DynamicResolution
-    from dld_core.selection.selected import SelectedScale
-
     if wrapper.selector is None:
         return []
-    return [SelectedScale(DynamicResolution(wrapper.selector, wrapper.spotter, wrapper.working))]
+    return [SelectedScale(DynamicResolution(wrapper.selector, CostModel(wrapper.spotter, wrapper.working)))]
 
 
 def _progress(rounds: Iterable[int]) -> Iterable[int]:
-    from rich.console import Console
-    from rich.progress import track
-
     return track(list(rounds), description="measuring", console=Console(stderr=True))
 
 
 def _print_json(about: dict[str, Any], costs: list[ScaleCost]) -> None:
-    import json
-
     unit = {
         "gflops": "1e9 FLOPs counted on real runs, a multiply-add as 2",
         "gmacs": "1e9 multiply-adds",
@@ -106,8 +97,6 @@ def _print_json(about: dict[str, Any], costs: list[ScaleCost]) -> None:
 
 
 def _print_table(about: dict[str, Any], costs: list[ScaleCost]) -> None:
-    from rich.console import Console
-
     console = Console(highlight=False, width=110, soft_wrap=True)  # too wide for a pipe's 80 columns
     console.print(_table(costs))
     console.print(
@@ -142,8 +131,6 @@ def _number(value: float | None) -> str:
 
 def _table(costs: list[ScaleCost]) -> Table:
     """Only the columns that say something: "declared" where it is off by over 1%, "GPU MB" on a GPU."""
-    from rich.table import Table
-
     view = Table(box=None, pad_edge=False)
     empty = ("", "-")
     shown = {

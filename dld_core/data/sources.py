@@ -20,8 +20,7 @@ from dld_core.config import PartConfig
 from dld_core.data import readings
 from dld_core.data.augment import AugmentConfig, Size, augment, crop, light
 from dld_core.data.cache import PageCache
-from dld_core.data.formats import FORMATS, AnnotatedImage, load_sample, read
-from dld_core.data.formats.catalogue import ALIASES
+from dld_core.data.formats import ALIASES, FORMATS, AnnotatedImage, load_sample, read
 from dld_core.errors import ConfigError, DataError
 from dld_core.images.files import list_images
 from dld_core.types import Sample

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dld_core.errors import DataError
+from dld_core.errors import DataError, ImageError
 from dld_core.evaluation.words import ImageWords
 from dld_core.images import list_images, open_image
 from dld_core.results.page import Page
@@ -49,11 +49,13 @@ class Readings:
     Attributes:
         words: by image name.
         pages: by image name, as the backend returned them.
+        errors: by image name, why one could not be read.
         seconds: wall time from opening the first image to the last word.
     """
 
     words: dict[str, ImageWords] = field(default_factory=dict)
     pages: dict[str, Page] = field(default_factory=dict)
+    errors: dict[str, str] = field(default_factory=dict)
     seconds: float = 0.0
 
     def cost(self) -> dict[str, Any]:
@@ -84,7 +86,11 @@ def read_all(
     items = images.items()
     start = time.perf_counter()
     for name, path in track(items) if track else items:
-        page = spot(open_image(path, exif=False))
+        try:
+            page = spot(open_image(path, exif=False))
+        except ImageError as error:
+            result.errors[name] = str(error)
+            continue
         result.pages[name] = page
         result.words[name] = ImageWords.from_words(page.words)
     result.seconds = time.perf_counter() - start

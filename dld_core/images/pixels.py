@@ -1,7 +1,7 @@
-"""Pixels of every kind (grey, alpha, palette, CMYK, 1, 16 and 32 bit, float) as RGB uint8 [H, W, 3].
+"""Pixels of every kind (grey, alpha, palette, CMYK, 1, 10 to 16 and 32 bit, float) as RGB uint8 [H, W, 3].
 
-One rule says which value is white, for files and arrays alike (see `white_level`); what is transparent is
-laid on white paper, because text on transparent ground is nearly always dark.
+Two rules hold for files and arrays alike: which value is white (`white_level`), and on which paper lies what is
+transparent (`paper_for`).
 """
 
 from __future__ import annotations
@@ -11,21 +11,29 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageFilter
 
 from dld_core.errors import ImageError
 
 _STRIP_PIXELS = 4_000_000  # a big picture is converted in strips of this size, so copies stay small
 _WIDE_MODES = ("I", "F")  # and every mode that starts with "I;"
+_CLEAR_MODES = ("RGBA", "LA", "PA", "RGBa", "La")
 _UNMULTIPLIED = {"La": "LA", "RGBa": "RGBA"}
+_PAPERS = {255: "white", 0: "black", 128: "grey"}
+_NEAR = 4  # pixels around what is transparent in which ink is looked for
+_CONTRAST = 64  # grey levels between ink and paper below which letters are taken for lost
+_FEW = 0.02  # the share of ink that may be lost on white
+
+Rgb = tuple[NDArray[np.uint8], list[str]]
+"""Pixels, RGB uint8 [H, W, 3], and notes for the user."""
 
 
 def white_level(dtype: np.dtype[Any], low: float, high: float, name: str) -> int:
     """The value that stands for white in pixels of this type that lie in [low, high].
 
     - bool: True. uint8: 255.
-    - other integers: 255 where nothing exceeds 255, else 65535 (16 bit; 257 or 256 times an 8-bit value
-      gives that value back).
+    - other integers: the largest number of 8, 10, 12, 14 or 16 bits, whichever holds the data (of 16 bits, 257
+      or 256 times an 8-bit value gives that value back).
     - floats: 1 where nothing exceeds 1.1, else 255. Overshoot of a tenth of the range is clipped; values
       further below 0 are what normalisation leaves, and refused.
 
@@ -39,7 +47,7 @@ def white_level(dtype: np.dtype[Any], low: float, high: float, name: str) -> int
     if dtype.kind in "ui":
         if low < 0 or high > 65535:
             raise ImageError(f"{name} holds integers from {low:g} to {high:g}; scale them to 0..255 first")
-        return 255 if high <= 255 else 65535
+        return next(2**bits - 1 for bits in (8, 10, 12, 14, 16) if high < 2**bits)
     white = 1 if high <= 1.1 else 255
     if low < -0.1 * max(1, min(high, white)) or high > 1.1 * white:
         raise ImageError(
@@ -53,16 +61,14 @@ def to_bytes(values: NDArray[Any], white: int) -> NDArray[np.uint8]:
     """Pixels of any number type as uint8, `white` becoming 255."""
     if values.dtype == np.uint8:
         return values
-    if white == 65535:
-        return (values >> 8).astype(np.uint8)
-    if values.dtype.kind != "f":
-        return (values.astype(np.uint8) * (255 if values.dtype.kind == "b" else 1)).astype(np.uint8)
-    return np.clip(values * (255 / white) + 0.5, 0, 255).astype(np.uint8)
+    if values.dtype.kind == "f":
+        return np.clip(values * (255 / white) + 0.5, 0, 255).astype(np.uint8)
+    if values.dtype.kind == "b":
+        return values.astype(np.uint8) * np.uint8(255)
+    return (values >> white.bit_length() - 8).astype(np.uint8)
 
 
-def array_to_rgb(
-    array: NDArray[Any], name: str = "the array", channels_first: bool = False
-) -> NDArray[np.uint8]:
+def array_to_rgb(array: NDArray[Any], name: str = "the array", channels_first: bool = False) -> Rgb:
     """An array as RGB uint8 [H, W, 3] that shares no memory with it.
 
     Args:
@@ -80,11 +86,11 @@ def array_to_rgb(
     if pixels.dtype != np.uint8:
         white = white_level(pixels.dtype, float(pixels.min()), float(pixels.max()), name)
     values = to_bytes(pixels, white)
-    channels = values.shape[2]
-    colour = values[:, :, : 1 if channels < 3 else 3]
-    if channels in (2, 4):
-        colour = _on_paper(colour, values[:, :, -1:])
-    return np.array(np.broadcast_to(colour, (*values.shape[:2], 3)), order="C")
+    if values.shape[2] in (2, 4):
+        rgb, notes = picture_to_rgb(Image.fromarray(values), name)
+    else:
+        rgb, notes = np.array(np.broadcast_to(values, (*values.shape[:2], 3)), order="C"), []
+    return rgb, notes + _about_white(white)
 
 
 def _channels_last(array: NDArray[Any], name: str, channels_first: bool) -> NDArray[Any]:
@@ -104,13 +110,7 @@ def _channels_last(array: NDArray[Any], name: str, channels_first: bool) -> NDAr
     return array
 
 
-def _on_paper(colour: NDArray[np.uint8], alpha: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    opacity = alpha.astype(np.uint16)
-    mixed = colour.astype(np.uint16) * opacity + 255 * (255 - opacity)
-    return ((mixed + 127) // 255).astype(np.uint8)
-
-
-def picture_to_rgb(picture: Image.Image, name: str, reduce: int = 1) -> NDArray[np.uint8]:
+def picture_to_rgb(picture: Image.Image, name: str, reduce: int = 1) -> Rgb:
     """A decoded Pillow picture of any mode as RGB uint8 [ceil(H / reduce), ceil(W / reduce), 3].
 
     `reduce` averages whole blocks of that many pixels a side. Works in strips: beside the picture and the
@@ -119,19 +119,24 @@ def picture_to_rgb(picture: Image.Image, name: str, reduce: int = 1) -> NDArray[
     Raises:
         ImageError: a mode without a known way to RGB, or values out of range.
     """
-    white = _white_of(picture, name)
+    white, paper = 255, 255
+    if picture.mode in _WIDE_MODES or picture.mode.startswith("I;"):
+        picture, white = _grey(picture, name)
+    elif picture.mode in _CLEAR_MODES or "transparency" in picture.info:
+        paper = paper_for(_rgba(strip, name) for strip in _strips(picture))
     width, height = picture.size
     rgb = np.empty((-(-height // reduce), -(-width // reduce), 3), np.uint8)
     row = 0
     for strip in _strips(picture, multiple_of=reduce):
-        part = _strip_to_rgb(strip, white, name)
+        part = _strip_to_rgb(strip, paper, name)
         pixels = np.asarray(part.reduce(reduce) if reduce > 1 else part)
         rgb[row : row + len(pixels)] = pixels
         row += len(pixels)
-    return rgb
+    notes = [f"what is transparent was laid on {_PAPERS[paper]}, where more of the ink shows than on white"]
+    return rgb, notes * (paper != 255) + _about_white(white)
 
 
-def _strips(picture: Image.Image, multiple_of: int) -> Iterator[Image.Image]:
+def _strips(picture: Image.Image, multiple_of: int = 1) -> Iterator[Image.Image]:
     width, height = picture.size
     rows = max(1, _STRIP_PIXELS // (width * multiple_of)) * multiple_of
     if rows >= height:
@@ -141,34 +146,53 @@ def _strips(picture: Image.Image, multiple_of: int) -> Iterator[Image.Image]:
         yield picture.crop((0, top, width, min(top + rows, height)))
 
 
-def _is_wide(picture: Image.Image) -> bool:
-    return picture.mode in _WIDE_MODES or picture.mode.startswith("I;")
+def _grey(picture: Image.Image, name: str) -> tuple[Image.Image, int]:
+    """A picture whose pixels are wider than 8 bits as one of 8, and its white over all of it."""
+    parts = [np.asarray(strip) for strip in _strips(picture)]
+    low, high = min(float(part.min()) for part in parts), max(float(part.max()) for part in parts)
+    white = white_level(parts[0].dtype, low, high, name)
+    return Image.fromarray(np.concatenate([to_bytes(part, white) for part in parts])), white
 
 
-def _white_of(picture: Image.Image, name: str) -> int | None:
-    """White of a picture whose pixels are wider than 8 bits, over all of it; None for the others."""
-    if not _is_wide(picture):
-        return None
-    lows, highs, dtype = [], [], np.dtype(np.uint16)
-    for strip in _strips(picture, 1):
-        values = np.asarray(strip)
-        dtype = values.dtype
-        lows.append(float(values.min()))
-        highs.append(float(values.max()))
-    return white_level(dtype, min(lows), max(highs), name)
+def _about_white(white: int) -> list[str]:
+    bits = white.bit_length()
+    return [f"read as {bits}-bit pixels (white is {white}), by the largest value"] if 8 < bits < 16 else []
 
 
-def _strip_to_rgb(strip: Image.Image, white: int | None, name: str) -> Image.Image:
-    if white is not None:
-        return Image.fromarray(to_bytes(np.asarray(strip), white)).convert("RGB")
+def paper_for(strips: Iterator[Image.Image]) -> int:
+    """The grey level on which to lay an RGBA picture, given in strips: 255 (white), 0 or 128.
+
+    Ink is what is visible near something transparent. It is lost on paper of its own grey. White is taken
+    unless another paper loses less than half as much.
+    """
+    ink = np.zeros(256)
+    for strip in strips:
+        alpha = strip.getchannel("A")
+        if alpha.getextrema() == (255, 255):
+            continue
+        clear = 255 - np.asarray(alpha.filter(ImageFilter.BoxBlur(_NEAR)), np.float32)
+        grey = np.asarray(strip.convert("RGB").convert("L"))
+        ink += np.bincount(grey.ravel(), (clear * np.asarray(alpha)).ravel(), 256)
+    lost = {paper: ink[max(0, paper - _CONTRAST + 1) : paper + _CONTRAST].sum() for paper in _PAPERS}
+    lost[255] /= 2
+    return min(_PAPERS, key=lambda paper: max(lost[paper], _FEW / 2 * ink.sum()))
+
+
+def _strip_to_rgb(strip: Image.Image, paper: int, name: str) -> Image.Image:
+    if strip.mode in _CLEAR_MODES or "transparency" in strip.info:
+        sheet = Image.new("RGBA", strip.size, (paper, paper, paper))
+        sheet.alpha_composite(_rgba(strip, name))
+        strip = sheet
+    return _converted(strip, "RGB", name)
+
+
+def _rgba(strip: Image.Image, name: str) -> Image.Image:
+    return _converted(_converted(strip, _UNMULTIPLIED.get(strip.mode, strip.mode), name), "RGBA", name)
+
+
+def _converted(strip: Image.Image, mode: str, name: str) -> Image.Image:
     try:
-        if strip.mode in _UNMULTIPLIED:
-            strip = strip.convert(_UNMULTIPLIED[strip.mode])
-        if strip.mode in ("RGBA", "LA", "PA") or "transparency" in strip.info:
-            paper = Image.new("RGBA", strip.size, "white")
-            paper.alpha_composite(strip.convert("RGBA"))
-            strip = paper
-        return strip.convert("RGB")
+        return strip.convert(mode)
     except ValueError as error:
         raise ImageError(
             f"{name} has pixels of the kind {strip.mode!r}, which cannot be turned into RGB ({error}); "

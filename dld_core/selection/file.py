@@ -13,6 +13,7 @@ from dld_core.config import PartConfig, write_file
 from dld_core.errors import ConfigError, UnknownPartError, WeightsError
 from dld_core.interfaces import ResolutionSelector
 from dld_core.plugins.registry import selectors
+from dld_core.runtimes.weight_files import read_safetensors
 
 FORMAT = "dld-selector-1"
 SELECTOR_FILE = "selector.safetensors"
@@ -76,12 +77,6 @@ def load_selector(path: str | Path) -> ResolutionSelector:
         selector = part.create(**header.config)
     except (ConfigError, TypeError) as error:
         raise WeightsError(f"{file} is damaged: {error}; make the selector again") from None
-    own = selector.state_dict()
-    for name, value in state.items():
-        if name in own and value.is_floating_point() != own[name].is_floating_point():
-            raise WeightsError(f"{file} holds {name} as {value.dtype}, not {own[name].dtype}; make it again")
-        if value.is_floating_point() and not bool(value.isfinite().all()):
-            raise WeightsError(f"{file} is damaged: {name} is not finite; make the selector again")
     try:
         selector.load_state_dict(state)
     except RuntimeError as error:
@@ -98,14 +93,7 @@ def selector_name(path: Path) -> str:
 
 
 def _read(file: Path) -> tuple[SelectorHeader, dict[str, Tensor]]:
-    from safetensors import SafetensorError, safe_open
-
-    try:
-        with safe_open(file, framework="pt") as content:
-            header = content.metadata() or {}
-            state = {name: content.get_tensor(name) for name in content.keys()}  # noqa: SIM118
-    except (OSError, SafetensorError, ValueError) as error:
-        raise WeightsError(f"cannot read the selector {file} ({error}); check the path") from None
+    state, header = read_safetensors(file)
     try:
         return SelectorHeader.parse(header), state
     except ConfigError as error:

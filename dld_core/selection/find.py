@@ -12,16 +12,16 @@ from dld_core.selection.file import SELECTOR_FILE, load_selector, selector_name
 
 
 def find_selector(
-    given: str | Path | ResolutionSelector | None, spotter: Spotter, weights: str | Path | None, device: str
+    given: str | Path | ResolutionSelector | None, spotter: Spotter, shipped: Path | None, device: str
 ) -> ResolutionSelector | None:
     """The selector to use, in eval mode on the device, or None.
 
     Args:
-        given: "bundled" for the one that lies beside the weights or ships with the backend, where it fits the
-            reference size; the name of a part; a file or its folder (a `Path`, or text with a slash or the
-            ending .safetensors); a selector that is ready; None for none.
+        given: "bundled" for the one that is shipped, where it fits the reference size; the name of a part; a
+            file or its folder (a `Path`, or text with a slash or the ending .safetensors); a selector that is
+            ready; None for none.
         spotter: what it chooses for.
-        weights: the spotter's, as they were given.
+        shipped: the file that lies beside the spotter's weights or ships with its backend.
         device: where it computes.
 
     Raises:
@@ -39,10 +39,9 @@ def find_selector(
             f"ResolutionSelector or None, not {given!r}"
         )
     elif given == BUNDLED:
-        path = _shipped(spotter, weights)
-        if path is None:
+        if shipped is None:
             return None
-        selector, source = load_selector(path), f"the selector {path}"
+        selector, source = load_selector(shipped), f"the selector {shipped}"
         if not _fits(selector, spotter):
             return None
     elif isinstance(given, Path) or os.sep in given or "/" in given or given.endswith(".safetensors"):
@@ -50,7 +49,7 @@ def find_selector(
         path = path / SELECTOR_FILE if path.is_dir() else path
         selector, source = load_selector(path), f"the selector {path}"
     else:
-        selector, source = _by_name(given, spotter, weights), f"the selector '{given}'"
+        selector, source = _by_name(given, spotter, shipped), f"the selector '{given}'"
     if not _fits(selector, spotter):
         wanted = selector.reference_short_side
         raise WeightsError(
@@ -64,19 +63,11 @@ def _fits(selector: ResolutionSelector, spotter: Spotter) -> bool:
     return selector.reference_short_side in (None, spotter.reference_short_side)
 
 
-def _shipped(spotter: Spotter, weights: str | Path | None) -> Path | None:
-    """The file that lies in the folder of the weights, or that ships with the backend."""
-    beside = None if weights in (None, BUNDLED) else Path(str(weights)) / SELECTOR_FILE
-    if beside is not None and beside.is_file():
-        return beside
-    return spotter.bundled_part("selector") if weights == BUNDLED or spotter.weights_are_its_own else None
-
-
-def _by_name(name: str, spotter: Spotter, weights: str | Path | None) -> ResolutionSelector:
+def _by_name(name: str, spotter: Spotter, shipped: Path | None) -> ResolutionSelector:
     """One of a kind: trained for this spotter, or of a kind that needs no training."""
     part = selectors.get(name)
     backend = backends.name_of(type(spotter))
-    for path in (_shipped(spotter, weights), part.weights_for(backend) if backend else None):
+    for path in (shipped, part.weights_for(backend) if backend else None):
         if path is not None and selector_name(path) == name:
             return load_selector(path)
     selector = part.create(reference_short_side=spotter.reference_short_side)

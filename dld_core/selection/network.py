@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 from torch import Tensor, nn
 
+from dld_core.images import WorkingLimits
 from dld_core.interfaces import ResolutionSelector, SelectorConfig
 from dld_core.runtimes.folding import FoldedCopy
 from dld_core.selection.calibration import SIZE_RATIOS, Calibration, rescaled
@@ -178,12 +179,21 @@ class DenseSelector(ResolutionSelector):
         lifted = F.interpolate(self.lateral(deep), size=middle.shape[2:])
         return self.merge(middle + lifted + self.fine(fine)), deep
 
+    def _full(self, native: Tensor) -> Tensor:
+        """The short side [B] at full scale, pixels, of images of native (height, width) [B, 2]: by
+        `images.full_factor`.
+        """
+        short, reference = native.amin(1), self.reference_short_side
+        by_area = (2 * reference**2 / native.prod(1)).sqrt()
+        factor = torch.minimum(reference / short, by_area).clamp(1.0, WorkingLimits().max_enlargement)
+        return short * factor
+
     def _lost(self, features: Tensor, log_height: Tensor, size: torch.Size, native: Tensor) -> Tensor:
         """Chance of losing a word, from how it looks and how high it is: natively, and at each scale."""
         short = float(min(size))
         native_height = log_height + (native.amin(1) / short).log2()[:, None, None]
-        scales = log_height.new_tensor(self.scales) * (self.reference_short_side / short)
-        working = log_height.unsqueeze(1) + scales.log2()[None, :, None, None]
+        scales = log_height.new_tensor(self.scales) * (self._full(native) / short)[:, None]
+        working = log_height.unsqueeze(1) + scales.log2()[:, :, None, None]
         sizes = torch.stack([working, native_height.unsqueeze(1).expand_as(working)], -1)
         texture = self.texture(features).permute(0, 2, 3, 1).unsqueeze(1)
         # Centred on 16 pixels, where reading begins to be easy.

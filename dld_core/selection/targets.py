@@ -14,6 +14,7 @@ CELL = 8
 """Thumbnail pixels per cell of the maps."""
 _FINER = 4  # shapes are drawn at this many times the thumbnail's resolution, for words of a pixel or two
 _EMPTY = 1e-6
+_FAR = 2.0**20  # pixels off which a polygon is cut, so that what is drawn fits 32 bits
 
 
 class CellTargets(NamedTuple):
@@ -57,7 +58,7 @@ def cell_targets(
 def coverage(polygon: Floats, size: tuple[int, int]) -> Floats:
     """Share of every cell inside a polygon, [h, w]; a word that is too thin to draw marks its centre."""
     canvas = np.zeros((size[0] * _FINER, size[1] * _FINER), np.uint8)
-    points = np.round(polygon * _FINER * 256 - 128).astype(np.int32)
+    points = np.round(polygon.clip(-_FAR, _FAR) * _FINER * 256 - 128).astype(np.int32)
     cv2.fillPoly(canvas, [points], 255, shift=8)
     cells = (size[1] // CELL, size[0] // CELL)
     share: Floats = np.float32(1 / 255) * cv2.resize(canvas, cells, interpolation=cv2.INTER_AREA)

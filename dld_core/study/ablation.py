@@ -21,7 +21,7 @@ from pydantic import Field, field_validator
 
 from dld_core.config import PartConfig, read_yaml
 from dld_core.errors import ConfigError
-from dld_core.pipeline.parts import SELECTOR_FILE
+from dld_core.pipeline.folder import SELECTOR_FILE
 from dld_core.study.config import DEFAULT_GAMMAS, SetConfig, StudyConfig, SystemConfig, checked_prices
 
 Say = Callable[[str], None]

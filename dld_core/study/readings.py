@@ -23,8 +23,9 @@ from dld_core.evaluation.fixed import Base, FixedScale
 from dld_core.evaluation.words import ImageWords
 from dld_core.images import open_image
 from dld_core.interfaces import Spotter
+from dld_core.pipeline.models import find_selector
 from dld_core.runtimes.digest import digest_of
-from dld_core.selection import DynamicResolution, Policy, ScaleDecision, find_selector
+from dld_core.selection import CostModel, DynamicResolution, Policy, ScaleDecision
 from dld_core.study.config import StudyConfig, SystemConfig
 from dld_core.types import Word
 
@@ -165,9 +166,8 @@ class System:
                     f"{selector.scales}; 'scales' lacks {sorted(missing)}"
                 )
         limits = self.wrapper.working
-        return {
-            name: DynamicResolution(selector, self.spotter, limits) for name, selector in selectors.items()
-        }
+        costs = CostModel(self.spotter, limits)
+        return {name: DynamicResolution(selector, costs) for name, selector in selectors.items()}
 
     def digest(self) -> str | None:
         """A name for the weights of the spotter; None where there are none."""

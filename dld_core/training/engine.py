@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from dld_core.data.dataset import BatchStream, batches
 from dld_core.errors import TrainingError
 from dld_core.interfaces import BUNDLED, TrainableSpotter
-from dld_core.pipeline.folder import MODEL_FILE, write_about
+from dld_core.pipeline.folder import MODEL, Index, write_index
 from dld_core.plugins.hooks import hooks
 from dld_core.training import checkpoint
 from dld_core.training.checkpoint import Checkpoint, save_batch
@@ -107,7 +107,7 @@ class Trainer:
     """
 
     kind = "train"
-    weights_file = MODEL_FILE
+    weights_file = MODEL
 
     def __init__(
         self,
@@ -416,13 +416,9 @@ class Trainer:
         config = self.config
         path = folder / self.weights_file
         save_weights(path, self.average.state, config.backend, config.options, config.half)
-        seconds = round(self.clock.elapsed, 1)
-        about = {
-            "command": f"dld {self.kind}",
-            "step": self.step,
-            "words": self.words,
-            "seconds": seconds,
-            **more,
-        }
-        write_about(folder, config.backend, self.spotter.config_type, config.options, **about)
+        kind = self.spotter.config_type
+        options = kind.parse(config.options).model_dump(mode="json", exclude_defaults=True)
+        about = {"step": self.step, "words": self.words, "seconds": round(self.clock.elapsed, 1), **more}
+        provenance = {"command": f"dld {self.kind}", **about}
+        write_index(folder, Index(backend=config.backend, options=options, provenance=provenance))
         return path

@@ -10,12 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from dld_core.config import replacing
 from dld_core.errors import WeightsError
 from dld_core.pipeline.folder import model_file, student_file
+from dld_core.runtimes.weight_files import read_safetensors
 from dld_core.training.config import InitConfig
 
 
@@ -88,13 +89,11 @@ def read_weights(path: str | Path) -> dict[str, Tensor]:
     file = model_file(file) if file.is_dir() else file
     try:
         if file.suffix != ".pt":
-            return load_file(file)
+            return read_safetensors(file)[0]
         content = torch.load(file, map_location="cpu", weights_only=True)
         state = dict(content.get("ema") or content["model"])
-    except OSError as error:
-        raise WeightsError(
-            f"cannot read the weights {file}: {error.strerror or error}; check the path"
-        ) from None
+    except WeightsError:
+        raise
     except Exception as error:
         raise WeightsError(f"{file} does not hold weights ({error}); give a .safetensors file") from error
     if not all(isinstance(name, str) and isinstance(value, Tensor) for name, value in state.items()):

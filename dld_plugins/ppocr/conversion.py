@@ -12,8 +12,8 @@ import torch
 
 from dld_core.config import home, replacing
 from dld_core.errors import WeightsError
+from dld_core.runtimes.graph import Graph, OnnxModule
 from dld_plugins.engine import require
-from dld_plugins.ppocr.graph import EXTRA, Graph, OnnxModule
 
 TOLERANCE = 1e-3  # of the largest output; what is seen is some 1e-5
 
@@ -49,7 +49,7 @@ def convert(path: str | Path, shape: Sequence[int]) -> Graph:
 
 def difference(graph: Graph, path: str | Path, shape: Sequence[int]) -> float:
     """The largest difference to onnxruntime on seeded noise, as a fraction of the largest output."""
-    runtime = require("onnxruntime", EXTRA)
+    runtime = require("onnxruntime", "onnx")
     noise = np.random.default_rng(0).uniform(-1, 1, tuple(shape)).astype(np.float32)
     options = runtime.SessionOptions()
     options.log_severity_level, options.intra_op_num_threads = 4, torch.get_num_threads()

@@ -27,7 +27,7 @@ from dld_core.types import Word
 class ConvSpotter(RedSpotter):
     """Finds red rectangles and computes a convolution besides, whose cost it knows."""
 
-    reference_short_side = 60
+    reference_short_side = 90
 
     def predict(self, images: Sequence[Tensor]) -> list[list[Word]]:
         for image in images:
@@ -100,8 +100,8 @@ def test_fixed_scales_read_at_a_fraction_and_answer_in_image_pixels() -> None:
     half = FixedScale(spotter, 0.5).read(pixels)
     assert spotter.seen[-1] == [(3, 45, 60)]
     np.testing.assert_allclose(half[0].array, [[40, 30], [80, 30], [80, 60], [40, 60]], atol=3)
-    FixedScale(spotter, 0.5, "reference").read(pixels)
-    assert spotter.seen[-1] == [(3, 30, 40)]
+    FixedScale(spotter, 0.5, "reference").read(pixels[:60, :80])
+    assert spotter.seen[-1] == [(3, 45, 60)]
 
 
 def test_spotters_that_want_native_pixels_get_them() -> None:
@@ -211,7 +211,7 @@ def test_evaluate_reads_images_with_a_backend(run: Run, data: Path, tmp_path: Pa
     assert result["recognition_accuracy_exact"] == 0
     assert result["images"] == 3
     assert result["scales"] == {"1": 3}
-    assert result["mean_gflops"] == pytest.approx(2 * 8 * 27 * 60 * 80 / 1e9, abs=1e-4)
+    assert result["mean_gflops"] == pytest.approx(2 * 8 * 27 * 90 * 120 / 1e9, abs=1e-4)
     assert result["mean_gflops_full"] == result["mean_gflops"]
     assert result["images_per_second"] > 0
     # What it read, written to --out, scores the same when it is read back.
@@ -271,17 +271,17 @@ def test_a_broken_image_ends_in_a_sentence(run: Run, data: Path) -> None:
 def test_the_selectors_choice_is_a_row_of_its_own() -> None:
     from bar_spotter import BarSpotter, page, small
 
-    from dld_core.selection import DenseSelector, DynamicResolution
+    from dld_core.selection import CostModel, DenseSelector, DynamicResolution
     from dld_core.selection.selected import SelectedScale
 
     torch.manual_seed(0)
     spotter = BarSpotter()
-    drs = DynamicResolution(DenseSelector(small()).eval(), spotter)
+    drs = DynamicResolution(DenseSelector(small()).eval(), CostModel(spotter))
     pixels = page([40]).image
     fixed, chosen = bench([FixedScale(spotter, 1.0, "reference"), SelectedScale(drs)], [lambda: pixels], 1)
     assert (fixed.scale, chosen.scale) == (1.0, "auto")
     choice = drs(pixels, SelectedScale(drs).policy)
-    assert (chosen.height, chosen.width) == (120 * choice.scale, 160 * choice.scale)
+    assert (chosen.height, chosen.width) == (240 * choice.scale, 320 * choice.scale)
     assert chosen.gflops is not None
     assert chosen.gflops_spotter is not None
     assert chosen.gflops - chosen.gflops_spotter >= choice.gflops  # choosing and resizing

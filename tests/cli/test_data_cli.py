@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -110,15 +108,3 @@ def test_points_and_encoding_reach_the_reader(tmp_path: Path, capfd: Capture) ->
     )
     assert code == 0
     assert "the text '1,2,Caf\u00e9'" in out
-
-
-def test_nothing_heavy_is_loaded_for_help() -> None:
-    script = (
-        "import sys\nfrom dld_core.cli import main\n"
-        "try:\n    main(['data', '--help'])\nexcept SystemExit:\n    pass\n"
-        "assert not {'torch', 'cv2', 'shapely', 'numpy', 'scipy'} & set(sys.modules), 'heavy imports'\n"
-    )
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60)
-    assert done.returncode == 0, done.stderr
-    assert "convert" in done.stdout
-    assert "check" in done.stdout

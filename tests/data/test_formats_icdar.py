@@ -11,8 +11,9 @@ from PIL import Image
 
 from dld_core.data import formats
 from dld_core.data.formats import AnnotatedImage, Problems, load_sample
-from dld_core.data.formats.icdar import parse, quote_if_needed, unquote
-from dld_core.data.formats.pairing import ImageFinder, label_stem, natural_key, pair, safe_name
+from dld_core.data.formats.files import natural_key
+from dld_core.data.formats.icdar import parse, text_field, unquote
+from dld_core.data.formats.pairing import ImageFinder, label_stem, pair, safe_name
 from dld_core.errors import DataError, ImageError
 
 QUAD = "1,2,30,2,30,9,1,9"
@@ -21,7 +22,7 @@ QUAD = "1,2,30,2,30,9,1,9"
 def _parsed(text: str, points: int | None = None) -> list[tuple[int, str]]:
     problems = Problems()
     words = parse(text, "gt_1.txt", problems, points)
-    assert not problems.of("error"), problems.items
+    assert not problems.of("error"), problems
     return [(len(w.polygon), w.text) for w in words]
 
 
@@ -63,7 +64,7 @@ def test_mixed_point_counts_are_pointed_out() -> None:
 
 @pytest.mark.parametrize("text", ['say "hi"', '"', '""', "\\", 'a\\"b', '"quoted"', ' "quoted" ', "5,000"])
 def test_quoting_goes_both_ways(text: str) -> None:
-    assert unquote(quote_if_needed(text)) == text
+    assert unquote(text_field(text)) == text
 
 
 @pytest.mark.parametrize("bom", [b"", b"\xef\xbb\xbf"])
@@ -105,7 +106,7 @@ def test_pairing_by_name_with_any_suffix_and_case(tmp_path: Path) -> None:
     result = pair(labels, images, problems)
     assert [image.name if image else None for _, image in result.pairs] == [*names[:4], None]
     assert [image.name for image in result.unlabelled] == ["alone.tif"]
-    assert not problems.items
+    assert not problems
 
 
 def test_ambiguous_images_are_told_and_folders_decide(tmp_path: Path) -> None:
@@ -120,7 +121,7 @@ def test_ambiguous_images_are_told_and_folders_decide(tmp_path: Path) -> None:
     result = pair([tmp_path / "gt" / "val" / "gt_img_1.txt"], split, problems)
     assert result.pairs[0][1] == split[1]
     assert result.unlabelled == [split[0]]
-    assert not problems.items
+    assert not problems
 
 
 @pytest.mark.parametrize(

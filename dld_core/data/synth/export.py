@@ -16,8 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dld_core.config import write_file
-from dld_core.data.formats.coordinates import is_number
-from dld_core.data.formats.icdar import DONT_CARE, quote, quote_if_needed
+from dld_core.data.formats.icdar import DONT_CARE, text_field
 from dld_core.data.synth.config import SynthConfig
 from dld_core.data.synth.page import PageRenderer
 from dld_core.errors import ConfigError, DataError
@@ -46,13 +45,11 @@ def icdar_text(sample: Sample) -> str:
     Where words of four and of more points meet, a text that begins with a number is quoted (as the
     competition's scripts read it), so that no reader takes it for coordinates.
     """
-    mixed = any(len(polygon) != 4 for polygon in sample.polygons)
+    quads = all(len(polygon) == 4 for polygon in sample.polygons)
     lines = []
     for polygon, text, ignore in zip(sample.polygons, sample.texts, sample.ignore, strict=True):
         points = ",".join(f"{value:.1f}".removesuffix(".0") for value in polygon.ravel())
-        numeric = mixed and is_number(text.partition(",")[0])
-        told = DONT_CARE if ignore else quote(text) if numeric else quote_if_needed(text)
-        lines.append(f"{points},{told}\n")
+        lines.append(f"{points},{DONT_CARE if ignore else text_field(text, quads)}\n")
     return "".join(lines)
 
 

@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from dld_core.errors import ConfigError
 from dld_core.interfaces import BUNDLED, TrainableSpotter
-from dld_core.pipeline.folder import model_file, student_file
-from dld_core.pipeline.parts import saved_teacher
+from dld_core.pipeline.folder import SELECTOR_FILE, Saved, student_file
 from dld_core.plugins.registry import backends
 from dld_core.training.checkpoint import saved
 from dld_core.training.distill import engine
@@ -35,6 +34,54 @@ _GENTLY = {"lr": 3e-4, "warmup_steps": 30, "ema": 0.995, "skip_bad_steps": 5}
 _FIT_STEPS = 1500
 
 
+def adapted(
+    wrapper: DLDWrapper,
+    data: Data,
+    out: str | Path,
+    *,
+    minutes: float,
+    student: bool | None,
+    log: Callable[[str], None],
+    settings: Mapping[str, Any],
+) -> Any:
+    """Fit student and selector to one's own photos; an engine that only predicts gets a selector alone.
+
+    Args:
+        wrapper: whose spotter teaches; it stays as it is.
+        data: a folder of photos, or a list of paths (the teacher's own words at full scale stand in for
+            labels), or sources as in the configs of `dld distill`: {"kind": "icdar", "images": ..., "gt":
+            ...}.
+        out: folder of the run; one that was stopped goes on.
+        minutes: about how long all of it may take. Where there are no labels, at most a fifth of it goes to
+            reading photos at full scale; those that were not reached are left out.
+        student: False makes a selector for the spotter as it is; None makes a student where one can be.
+        log: is called with every message, as `print` would be.
+        settings: further keys of DistillConfig (or, without a student, of SelectorTrainingConfig). The
+            student learns on from the one in use.
+
+    Returns:
+        A new wrapper of the same class with what was learned.
+
+    Raises:
+        ConfigError, DataError, TrainingError: the data or the settings do not do.
+        KeyboardInterrupt: it was interrupted; call it again to go on.
+    """
+    folder = adapt(wrapper, data, out, minutes, student, settings, log)
+    request = {name: value for name, value in wrapper.settings().items() if name not in ("scale", "model")}
+    selector = folder / SELECTOR_FILE
+    return type(wrapper)(
+        wrapper.backend,
+        folder if student_file(folder).is_file() else wrapper.given_weights,
+        wrapper.device,
+        selector=selector if selector.is_file() else None,
+        max_pixels=wrapper.working.max_pixels,
+        batch_size=wrapper.batch_size,
+        limits=wrapper.limits,
+        **(request if selector.is_file() else {}),
+        **wrapper.options,
+    )
+
+
 def adapt(
     wrapper: DLDWrapper,
     data: Data,
@@ -44,7 +91,7 @@ def adapt(
     settings: Mapping[str, Any] | None = None,
     log: Log = lambda _: None,
 ) -> Path:
-    """Teach a student and make a selector from `data`; see `DLDWrapper.distill`. Returns the run's folder."""
+    """Teach a student and make a selector from `data`; see `adapted`. Returns the run's folder."""
     teacher = wrapper.teacher if isinstance(wrapper.teacher, TrainableSpotter) else None
     if student and teacher is None:
         raise ConfigError(
@@ -116,9 +163,9 @@ def _origins(wrapper: DLDWrapper) -> dict[str, Any]:
         return {"teacher": {"weights": given}}
     if given == BUNDLED:
         return {"teacher": {"weights": given}, "start": "student"}
-    teacher = saved_teacher(given) or model_file(Path(given))
-    student = student_file(Path(given)) if Path(given).is_dir() else given
-    return {"teacher": {"weights": str(teacher)}, "init": {"path": str(student)}}
+    saved = Saved.beside(given)
+    assert saved is not None  # it has a teacher of its own
+    return {"teacher": {"weights": str(saved.model)}, "init": {"path": str(saved.student)}}
 
 
 def _select(

@@ -13,7 +13,7 @@ from torch import nn
 from dld_core.data.dataset import BatchStream
 from dld_core.errors import ConfigError, WeightsError
 from dld_core.interfaces import BUNDLED, Distiller, TrainableSpotter
-from dld_core.pipeline.folder import MODEL_FILE, SELECTOR_FILE, STUDENT_FILE
+from dld_core.pipeline.folder import MODEL, SELECTOR_FILE, STUDENT
 from dld_core.plugins.registry import backends, distillers
 from dld_core.runtimes.devices import resolve_device
 from dld_core.runtimes.norms import switch_norms
@@ -102,7 +102,7 @@ class DistillTrainer(Trainer):
     """State of a distillation run. Use `distill`."""
 
     kind = "distill"
-    weights_file = STUDENT_FILE
+    weights_file = STUDENT
     config: DistillConfig
 
     def __init__(
@@ -196,7 +196,7 @@ class DistillTrainer(Trainer):
             and type(teacher) is type(self.spotter)
         ):
             state = teacher.state_dict()
-            save_weights(self.out / MODEL_FILE, state, config.backend, config.options, config.half)
+            save_weights(self.out / MODEL, state, config.backend, config.options, config.half)
             self._teacher_saved = True
         return path
 

@@ -7,13 +7,15 @@ import math
 import random
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 from dld_core.data import readings
 from dld_core.data.sources import ImagesSourceConfig, SourceConfig
 from dld_core.errors import DataError, ImageError
-from dld_core.evaluation.fixed import FixedScale
-from dld_core.images import load_image
+from dld_core.evaluation.fixed import View, spot, to_native
+from dld_core.images import load_image, resize, scale_to
+from dld_core.images.tensors import as_tensor
 from dld_core.interfaces import TrainableSpotter
 from dld_core.results.page import Page
 from dld_core.runtimes.digest import digest_of
@@ -53,8 +55,8 @@ def label_sources(
     teaches = f"{type(teacher).__qualname__} {reference} {digest_of(teacher.state_dict())}"
     own = folder / hashlib.sha256(teaches.encode()).hexdigest()[:12]
     paths = list(dict.fromkeys(path for source in bare for path in source.paths()))
-    reader = FixedScale(teacher, reference / teacher.reference_short_side, "reference")
-    _read_missing(reader, paths[share[0] :: share[1]], own, log, minutes)
+    read = partial(_read, teacher, reference)
+    _read_missing(read, paths[share[0] :: share[1]], own, log, minutes)
     found = []
     for source in sources:
         if source in bare:
@@ -69,7 +71,7 @@ def label_sources(
 
 
 def _read_missing(
-    reader: FixedScale, paths: Sequence[Path], folder: Path, log: Log, minutes: float | None
+    read: Callable[[Path], Page], paths: Sequence[Path], folder: Path, log: Log, minutes: float | None
 ) -> None:
     missing = [path for path in paths if readings.find(folder, path) is None]
     if not missing:
@@ -84,7 +86,7 @@ def _read_missing(
     log(f"the teacher reads {len(missing)} pictures without labels ({len(paths) - len(missing)} are read)")
     words, failed, logged = 0, 0, time.monotonic()
     for number, path in enumerate(missing, start=1):
-        page = _read(reader, path)
+        page = read(path)
         readings.store(folder, path, page)
         words += len(page.words)
         failed += page.error is not None
@@ -99,12 +101,18 @@ def _read_missing(
             return
 
 
-def _read(reader: FixedScale, path: Path) -> Page:
+def _read(teacher: TrainableSpotter, reference: int, path: Path) -> Page:
+    """The words of a picture at full scale, were `reference` the teacher's own short side."""
     try:
         pixels = load_image(path).pixels
     except ImageError as error:
         return Page([], 0, 0, str(path), error=str(error))
     try:
-        return Page(reader.read(pixels), pixels.shape[1], pixels.shape[0], str(path))
+        height, width = pixels.shape[:2]
+        fit = scale_to(height, width, reference)
+        size = fit.height, fit.width
+        seen = as_tensor(pixels if teacher.reads_native else resize(pixels, size=size))
+        words = to_native(spot(teacher, View(seen, size)), seen, pixels)
+        return Page(words, width, height, str(path))
     except Exception as error:  # whatever one picture did to a spotter, the others still count
         return Page([], 0, 0, str(path), error=f"{type(error).__name__}: {error}")

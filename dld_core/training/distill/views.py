@@ -1,10 +1,11 @@
 """One native crop, seen at the teacher's resolution and at a student's.
 
-At inference an image of short side S is resized once, from its native pixels, to s times the reference R: by
-the factor s * R / S. So a training crop is cut from native pixels, and each view of it is made by one
-antialiased resize: by R / S for the teacher (times a random factor, for variety), by s times that for the
-student. (The authors' code shrinks the tensor that the teacher gets, which is resized and normalised already,
-without antialiasing: pixels that a student never meets in use.)
+At inference an image is resized once, from its native pixels, to s times its full size: by the factor s * f,
+where f (`images.full_factor`) is 1, or more for images smaller than the spotter's reference. So a training
+crop is cut from native pixels, and each view of it is made by one antialiased resize: by f for the teacher
+(times a random factor, for variety), by s times that for the student. (The authors' code shrinks the tensor
+that the teacher gets, which is resized and normalised already, without antialiasing: pixels that a student
+never meets in use.)
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from dld_core.data.augment import AugmentConfig, Size, augment, crop, word_heigh
 from dld_core.data.dataset import BatchStream
 from dld_core.data.photometric import damage
 from dld_core.data.sources import Source, SourceConfig
-from dld_core.images import resize
+from dld_core.images import full_factor, resize
 from dld_core.training.distill.config import DistillConfig
 from dld_core.types import Batch, Sample
 
@@ -98,8 +99,8 @@ class NativeView:
 
     Attributes:
         size: height and width of the teacher's view, pixels.
-        reference: R, the short side in pixels to which a whole image is resized at full scale.
-        factor: drawn evenly in its logarithm from this range and multiplied onto R / S.
+        reference: the short side, in pixels, up to which whole images are enlarged at full scale.
+        factor: drawn evenly in its logarithm from this range and multiplied onto that of the full size.
     """
 
     size: Size
@@ -116,7 +117,8 @@ class NativeView:
             turn: also its rotation, perspective and stretch: one (bilinear) resampling at native resolution.
         """
         low, high = (math.log(factor) for factor in self.factor)
-        scale = self.reference / min(sample.image.shape[:2]) * math.exp(rng.uniform(low, high))
+        full = full_factor(sample.image.shape[0], sample.image.shape[1], self.reference)
+        scale = full * math.exp(rng.uniform(low, high))
         window = max(round(self.size[0] / scale), 1), max(round(self.size[1] / scale), 1)
         if views is None:
             return crop(sample, window, rng)

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dld_core.interfaces import ResolutionSelector, SequenceDecoder, TrainableSpotter
-from dld_core.selection.dynamic import NOMINAL_WORDS
+from dld_core.selection.forecast import NOMINAL_WORDS
 from dld_core.selection.thumbnail import thumbnail_size
 from dld_core.training.selector.config import JointConfig
 from dld_core.training.selector.losses import decision_loss, divergence, temperature_at

@@ -17,6 +17,7 @@ from dld_core.evaluation.choice import Reached
 from dld_core.interfaces import ResolutionSelector, Spotter
 from dld_core.selection.calibration import Calibrated, Calibration, cross_calibrated, size_ratio
 from dld_core.selection.dynamic import DynamicResolution
+from dld_core.selection.forecast import CostModel
 from dld_core.training.selector.measure import Measurement, relative_costs, stack_losses
 
 Floats = NDArray[np.float64]
@@ -128,9 +129,14 @@ def _forecast(
     """Costs [B, K] as shares of the dearest, infinite where a scale makes no sense for the image; and the
     mean share of choosing, 0 where FLOPs are unknown.
     """
-    drs = DynamicResolution(selector, spotter)
-    costs = [drs.forecast(int(m.size[0]), int(m.size[1])) for m in measured]
-    own = [0.0 if c.gflops is None else c.own * c.shares[0] / c.gflops[0] for c in costs]
+    model = CostModel(spotter)
+    drs = DynamicResolution(selector, model)
+    sizes = [(int(m.size[0]), int(m.size[1])) for m in measured]
+    costs = [model.forecast(size, selector.scales) for size in sizes]
+    own = [
+        0.0 if cost.gflops is None else drs.own_gflops(*size) * cost.shares[0] / cost.gflops[0]
+        for size, cost in zip(sizes, costs, strict=True)
+    ]
     shares = np.full((len(costs), len(selector.scales)), np.inf)
     for row, cost in zip(shares, costs, strict=True):
         row[[selector.scales.index(scale) for scale in cost.scales]] = cost.shares

@@ -121,8 +121,8 @@ class Measurer:
         return Measurement(
             size=np.array(image.shape[:2], np.int64),
             thumbnail=thumbnail(image, self.long_side),
-            points=truth.points,
-            counts=truth.counts,
+            points=np.concatenate([np.zeros((0, 2)), *truth.polygons]),
+            counts=np.array([len(polygon) for polygon in truth.polygons], np.int64),
             cares=~truth.ignore,
             read=np.array([[row.read for row in run] for run in rows], bool).reshape(
                 len(rows), len(readers), len(truth)
@@ -154,7 +154,7 @@ def _read(
     start = time.perf_counter()
     words = reader.read(part)
     taken = (time.perf_counter() - start) * 1e3
-    moved = replace(truth, points=truth.points - np.array([left, top]))
+    moved = replace(truth, polygons=[polygon - np.array([left, top]) for polygon in truth.polygons])
     result = outcomes(moved, ImageWords.from_words(words))
     return _Reading(result.read, result.detections, len(words), taken)
 

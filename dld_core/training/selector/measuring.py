@@ -25,7 +25,7 @@ from torch import nn
 from dld_core.errors import DataError, ImageError
 from dld_core.evaluation.words import ImageWords
 from dld_core.interfaces import Spotter
-from dld_core.pipeline.parts import Source, make_readers
+from dld_core.pipeline.models import Models, Source
 from dld_core.runtimes.devices import resolve_device
 from dld_core.runtimes.digest import digest_of
 from dld_core.selection.thumbnail import thumbnail, thumbnail_size
@@ -50,7 +50,7 @@ def another(
 
 
 def _build(backend: str, weights: str | Path | None, device: str, options: Mapping[str, Any]) -> Spotter:
-    return make_readers(Source(backend, weights, resolve_device(device), dict(options))).student
+    return Models.of(Source(backend, weights, resolve_device(device), dict(options))).student
 
 
 def measure(
