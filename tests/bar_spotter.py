@@ -24,14 +24,14 @@ NETWORK = {"scales": [0.5, 1.0], "long_side": 96, "options": {"width": 8, "hidde
 def small(**changes: object) -> DenseConfig:
     """A tiny dense selector's options, for `BarSpotter`."""
     return DenseConfig.parse(
-        {"scales": SCALES, "long_side": 96, "width": 8, "hidden": 8, "reference_short_side": 120, **changes}
+        {"scales": SCALES, "long_side": 96, "width": 8, "hidden": 8, "reference_short_side": 240, **changes}
     )
 
 
 class BarSpotter(Spotter):
-    """Finds red bars, and reads those that are at least eight pixels high."""
+    """Finds red bars, and reads those that are at least 16 pixels high."""
 
-    reference_short_side = 120
+    reference_short_side = 240
     thread_safe = True
 
     @classmethod
@@ -51,12 +51,12 @@ class BarSpotter(Spotter):
             columns = ((image[0] > 150) & (image[1] < 110))[top:bottom].any(0).nonzero()[:, 0]
             left, right = float(columns[0]), float(columns[-1]) + 1
             corners = ((left, float(top)), (right, float(top)), (right, float(bottom)), (left, float(bottom)))
-            text = "bar" if bottom - top >= 8 else "blur"
+            text = "bar" if bottom - top >= 16 else "blur"
             words.append(Word(text, 0.95 if text == "bar" else 0.4, corners))
         return words
 
     def flops(self, height: int, width: int, words: int = 0) -> float:
-        return 1e5 * height * width + 1e6 * words
+        return 2.5e4 * height * width + 1e6 * words
 
 
 class FixedScores(ResolutionSelector):

@@ -183,7 +183,7 @@ def save(
     own = getattr(teacher, "config", None)
     kept = dict(options)
     if isinstance(own, PartConfig):
-        kept = own.model_dump(mode="json", exclude_defaults=True)
+        kept = differing_options(own)
     parts = ["student"] if student is not teacher else []
     parts += ["selector"] if selector is not None else []
     try:
@@ -218,6 +218,14 @@ def student_file(folder: Path) -> Path:
     """What reads at smaller scales; the model where it does."""
     student = folder / STUDENT
     return student if student.is_file() else folder / MODEL
+
+
+def differing_options(config: PartConfig) -> dict[str, Any]:
+    """The options that differ from the defaults, those of its preset where it has one."""
+    values = config.model_dump(mode="json")
+    named = {"preset": values["preset"]} if "preset" in values else {}
+    usual = type(config).parse(named).model_dump(mode="json")
+    return named | {name: value for name, value in values.items() if value != usual[name]}
 
 
 def _read(file: Path) -> dict[str, Any]:

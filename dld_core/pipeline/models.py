@@ -13,7 +13,9 @@ from dld_core import selection
 from dld_core.interfaces import BUNDLED as BUNDLED
 from dld_core.interfaces import BundledPart, ResolutionSelector, Spotter, module_device
 from dld_core.pipeline.folder import Saved
-from dld_core.plugins.registry import backends
+from dld_core.plugins.registry import backends, default_backend
+
+AUTO = "auto"
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +37,16 @@ class Source:
     def create(self) -> Spotter:
         """Make it. Raises what `Spotter.create` raises."""
         return backends.get(self.backend).create(weights=self.weights, device=self.device, **self.options)
+
+
+def resolve(weights: str | Path | None, options: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+    """The backend and options that "auto" stands for: those of the folder that weights name, else the best
+    reader that is installed. Options that are given win over those of the folder.
+    """
+    saved = Saved.beside(weights)
+    if saved is None:
+        return default_backend(), options
+    return saved.index.backend, {**saved.index.options, **options}
 
 
 class Models:

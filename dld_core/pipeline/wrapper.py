@@ -15,7 +15,7 @@ from dld_core.errors import ConfigError, DLDError
 from dld_core.images import ImageLimits, ImageSource, WorkingLimits
 from dld_core.interfaces import ResolutionSelector, Spotter
 from dld_core.pipeline import folder as folders
-from dld_core.pipeline.models import BUNDLED, Models, Source, find_selector
+from dld_core.pipeline.models import AUTO, BUNDLED, Models, Source, find_selector, resolve
 from dld_core.pipeline.plan import Planner
 from dld_core.pipeline.read import Reader
 from dld_core.pipeline.report import Reporter
@@ -51,7 +51,7 @@ class DLDWrapper(AbstractContextManager["DLDWrapper"]):
 
     def __init__(
         self,
-        backend: str | Spotter = "maskrcnn",
+        backend: str | Spotter = AUTO,
         weights: str | Path | None = BUNDLED,
         device: object = "auto",
         *,
@@ -70,7 +70,8 @@ class DLDWrapper(AbstractContextManager["DLDWrapper"]):
         """Load a spotter.
 
         Args:
-            backend: a registered name (`dld backends` lists them), or a spotter that is ready.
+            backend: a registered name (`dld backends` lists them), a spotter that is ready, or "auto": that of
+                the folder that `weights` names, else the best reader that is installed.
             weights: "bundled", a file or folder, or None for none.
             device: "auto", "cpu", "cuda:0", "mps".
             model: who reads: "teacher", "student", or "auto": the teacher at full scale, the student below
@@ -103,6 +104,8 @@ class DLDWrapper(AbstractContextManager["DLDWrapper"]):
         self.batch_size = _positive("batch_size", batch_size)
         self.working = WorkingLimits(max_pixels=_positive("max_pixels", max_pixels))
         self.limits = limits or ImageLimits()
+        if backend == AUTO:
+            backend, options = resolve(weights, options)
         self.options = options
         self.given_weights = weights
         ready = not isinstance(backend, str)

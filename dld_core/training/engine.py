@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from dld_core.data.dataset import BatchStream, batches
 from dld_core.errors import TrainingError
 from dld_core.interfaces import BUNDLED, TrainableSpotter
-from dld_core.pipeline.folder import MODEL, Index, write_index
+from dld_core.pipeline.folder import MODEL, Index, differing_options, write_index
 from dld_core.plugins.hooks import hooks
 from dld_core.training import checkpoint
 from dld_core.training.checkpoint import Checkpoint, save_batch
@@ -416,8 +416,7 @@ class Trainer:
         config = self.config
         path = folder / self.weights_file
         save_weights(path, self.average.state, config.backend, config.options, config.half)
-        kind = self.spotter.config_type
-        options = kind.parse(config.options).model_dump(mode="json", exclude_defaults=True)
+        options = differing_options(self.spotter.config_type.parse(config.options))
         about = {"step": self.step, "words": self.words, "seconds": round(self.clock.elapsed, 1), **more}
         provenance = {"command": f"dld {self.kind}", **about}
         write_index(folder, Index(backend=config.backend, options=options, provenance=provenance))

@@ -27,7 +27,7 @@ from dld_core.errors import ConfigError, DataError, UnknownPartError
 from dld_core.evaluation.choice import Reached, hmean_at
 from dld_core.evaluation.outcomes import outcomes
 from dld_core.evaluation.words import ImageWords
-from dld_core.selection import DenseSelector, DynamicResolution, load_selector, save_selector
+from dld_core.selection import CostModel, DenseSelector, DynamicResolution, load_selector, save_selector
 from dld_core.selection.calibration import Calibration, size_ratio
 from dld_core.selection.targets import letter_height
 from dld_core.selection.thumbnail import thumbnail
@@ -64,7 +64,7 @@ def test_outcomes_say_what_became_of_every_word() -> None:
 
 
 def test_a_measurement_knows_at_which_scale_each_word_is_lost(tmp_path: Path) -> None:
-    # Native short side 240, reference 120: at scale 1 bars are half as high, at 0.25 an eighth.
+    # At scale 1 bars are as high as they are, at 0.25 a quarter, and those below 16 pixels are not read.
     m = measured([40, 20, 70], gap=20)  # two pixels at the smallest scale, so that bars stay apart
     assert m.read.shape == (3, 3, 3)
     assert m.lost.tolist() == [[1, 0, 0], [1, 1, 0], [0, 0, 0]]
@@ -215,10 +215,11 @@ def test_a_calibrated_selector_answers_with_calibrated_scores(tmp_path: Path) ->
     selector = DenseSelector(small()).eval()
     raw = predict(selector, images)
     report = calibrate(selector, images, 0.25, BarSpotter())
-    own = DynamicResolution(selector, BarSpotter()).forecast(240, 320)
+    costs = CostModel(BarSpotter())
+    own = costs.forecast((240, 320), selector.scales)
     assert own.gflops is not None
     dearest, cheapest = report["selector"][-1], report["fixed"][0]
-    share = own.own / max(own.gflops)
+    share = DynamicResolution(selector, costs).own_gflops(240, 320) / max(own.gflops)
     assert share > 0.001, "choosing costs something"
     assert dearest["cost"] == pytest.approx(cheapest["cost"] + share, abs=2e-5), "and it is counted"
     words = np.array([m.cares.sum() for m in images], float)
@@ -357,7 +358,7 @@ def test_making_a_selector_goes_on_where_it_stopped(tmp_path: Path) -> None:
     assert [point["scale"] for point in record["fixed"]] == list(SCALES)
     make_selector(BarSpotter(), config, tmp_path / "run", said.append)
     assert {f.name: f.stat().st_mtime_ns for f in (tmp_path / "run" / "measured").rglob("*.npz")} == before
-    assert load_selector(path).config.reference_short_side == 120
+    assert load_selector(path).config.reference_short_side == 240
 
 
 def test_a_selector_starts_from_what_another_knows(tmp_path: Path) -> None:
