@@ -178,11 +178,16 @@ class SynthSource:
 
 
 class PhotosSource:
-    """Annotated photos, each round in another order and each time in another view."""
+    """Annotated photos, each round in another order and each time in another view.
+
+    Attributes:
+        annotated: the photos; none where a teacher's readings stand in for annotations.
+    """
 
     def __init__(self, config: PhotosSourceConfig | ImagesSourceConfig, seed: int) -> None:
         self.config = config
         self.seed = seed
+        self.annotated: list[AnnotatedImage] = []
         self.loaders = self._list()
 
     def sample(self, index: int, size: Size) -> Sample:
@@ -204,7 +209,8 @@ class PhotosSource:
     def _list(self) -> list[Callable[[], Sample]]:
         if isinstance(self.config, ImagesSourceConfig):
             return _list_images(self.config)
-        return [partial(load_sample, item) for item in _list_photos(self.config)]
+        self.annotated = _list_photos(self.config)
+        return [partial(load_sample, item) for item in self.annotated]
 
 
 def _list_images(config: ImagesSourceConfig) -> list[Callable[[], Sample]]:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from dld_core.errors import ConfigError
 from dld_core.images.resizing import WorkingLimits, resize, scale_to
 from dld_core.images.tensors import as_tensor
+from dld_core.interfaces import DEFAULT_SCALES as DEFAULT_SCALES
 from dld_core.interfaces import Spotter
 from dld_core.runtimes.norms import use_scale
 from dld_core.types import Word
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 Base = Literal["native", "reference"]
-DEFAULT_SCALES = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 1.0)
 
 
 def parse_scales(text: str) -> tuple[float, ...]:

@@ -25,9 +25,9 @@ from dld_core.pipeline.folder import SELECTOR_FILE
 from dld_core.study import study
 from dld_core.study.config import DEFAULT_GAMMAS, SetConfig, StudyConfig, SystemConfig, checked_prices
 from dld_core.training.distill.config import DistillConfig
-from dld_core.training.distill.selecting import distill_with_selector
-from dld_core.training.selector.run import SelectorRunConfig, run_selector
-from dld_core.training.selector.training import is_made
+from dld_core.training.distill.engine import distill
+from dld_core.training.selector.config import SelectorRunConfig
+from dld_core.training.selector.making import is_made, run_selector
 
 Say = Callable[[str], None]
 Track = Callable[[Iterable[Any]], Iterable[Any]]
@@ -146,12 +146,12 @@ def _students(
     for name, run in settings.items():
         folder = out / folder_name(name)
         say(f"student {name!r}, in {folder}")
-        result = distill_with_selector(run, folder, resume=True, say=say)
+        result = distill(run, folder, resume=True, log=say)
         if result.reason == "interrupted":
             raise KeyboardInterrupt
         systems[name] = SystemConfig(
             backend=run.backend,
-            weights=str(folder),
+            weights=str(result.weights),
             options=run.options,
             student=False,
             selector=None,

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from dld_core.errors import ConfigError, DataError
+from dld_core.evaluation.choice import border_cuts, without_borders
 from dld_core.evaluation.fixed import Base, FixedScale
 from dld_core.evaluation.words import ImageWords
 from dld_core.images import open_image
@@ -27,7 +28,6 @@ from dld_core.runtimes.devices import cpu_threads
 from dld_core.runtimes.digest import digest_of
 from dld_core.selection import CostModel, DynamicResolution, Policy, ScaleDecision
 from dld_core.study.config import StudyConfig, SystemConfig
-from dld_core.training.selector.measure import border_cuts, without_borders
 from dld_core.types import Word
 
 By = tuple[str, str, str]

@@ -270,7 +270,7 @@ def test_a_broken_image_ends_in_a_sentence(run: Run, data: Path) -> None:
 
 
 def test_the_selectors_choice_is_a_row_of_its_own() -> None:
-    from test_resolution import BarSpotter, page, small
+    from bar_spotter import BarSpotter, page, small
 
     from dld_core.selection import CostModel, DenseSelector, DynamicResolution
     from dld_core.selection.selected import SelectedScale

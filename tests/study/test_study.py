@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from bar_spotter import SCALES, BarSpotter, page, small
 from cli_runner import runner
 from PIL import Image
 from safetensors.torch import save_file
-from test_resolution import SCALES, BarSpotter, page, small
 from torch import Tensor
 
 from dld_core.errors import ConfigError, DataError, DLDError
