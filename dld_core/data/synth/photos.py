@@ -140,7 +140,7 @@ class CropBank:
 
 def _read_table(table: Path) -> list[tuple[Path, str]]:
     entries = []
-    for number, line in enumerate(table.read_text(encoding="utf-8-sig").splitlines(), start=1):
+    for number, line in enumerate(table.read_text(encoding="utf-8-sig").split("\n"), start=1):
         if not line.strip():
             continue
         name, tab, text = line.partition("\t")
