@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from pydantic import Field
 from torch import Tensor
@@ -223,8 +224,6 @@ class _DetectorInput:
 
 
 def _build(config: RapidOCRConfig, files: ModelFiles, device: str) -> Any:
-    import torch
-
     params = {
         "Global.log_level": "critical",  # it logs a warning for every image without words
         "Global.use_cls": config.turn,

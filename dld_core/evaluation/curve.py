@@ -19,6 +19,7 @@ from dld_core.errors import ImageError, MissingExtraError
 from dld_core.evaluation.bootstrap import hmean_interval
 from dld_core.evaluation.cost.counter import count
 from dld_core.evaluation.fixed import FixedScale
+from dld_core.evaluation.plot import plot
 from dld_core.evaluation.scores import EvaluationResult, Tally
 from dld_core.evaluation.words import ImageWords
 from dld_core.images import open_image
@@ -128,8 +129,6 @@ def save(
     points: Sequence[CurvePoint], folder: Path, about: Mapping[str, Any], tell: Callable[[str], None]
 ) -> list[Path]:
     """Write curve.csv, curve.json and curve.png; without matplotlib, `tell` why there is no picture."""
-    from dld_core.evaluation.plot import plot
-
     paths = write(points, folder, about)
     rows = [point.row() for point in points]
     title = f"{about.get('backend', '')}: fixed scales of the native size, {rows[0]['images']} images"

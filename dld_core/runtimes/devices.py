@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import torch
+
 from dld_core.errors import DeviceError
 
 
 def available_devices() -> list[str]:
     """Every device that torch can use here, as strings; "cpu" comes first."""
-    import torch
-
     found = ["cpu", *(f"cuda:{index}" for index in range(torch.cuda.device_count()))]
     return [*found, "mps"] if torch.backends.mps.is_available() else found
 

@@ -7,6 +7,8 @@ import os
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
 
 from dld_core.errors import WeightsError
 from dld_core.selection.config import SelectorConfig
@@ -18,8 +20,6 @@ _CALIBRATED = ("slope", "offset")
 
 def save_selector(selector: DenseSelector, path: str | Path, half: bool = True) -> Path:
     """Write a selector; floating-point tensors in 16 bits unless `half` is off. Returns the path."""
-    from safetensors.torch import save
-
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
     state = {
@@ -35,8 +35,6 @@ def save_selector(selector: DenseSelector, path: str | Path, half: bool = True) 
 
 def load_selector(path: str | Path) -> DenseSelector:
     """Read one, in eval mode. Raises WeightsError for anything else than what `save_selector` wrote."""
-    from safetensors import SafetensorError, safe_open
-
     file = Path(path)
     try:
         with safe_open(file, framework="pt") as content:

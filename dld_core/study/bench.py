@@ -13,11 +13,13 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from dld_core.evaluation.cost.counter import count
 from dld_core.evaluation.cost.memory import device_peak_bytes, peak_bytes, reset_device_peak, reset_peak
 from dld_core.evaluation.fixed import FixedScale
+from dld_core.images.opencv import import_cv2
 from dld_core.selection.selected import SelectedScale
 
 Pixels = NDArray[np.uint8]
@@ -188,10 +190,6 @@ def _time(reader: Reader, pixels: Pixels, log: _Log, device: str) -> None:
 @contextmanager
 def threads(number: int | None) -> Iterator[int]:
     """Let torch and OpenCV use so many threads; gives the number in force."""
-    import torch
-
-    from dld_core.images.opencv import import_cv2
-
     cv2 = import_cv2()
     before, cv2_before = torch.get_num_threads(), cv2.getNumThreads()
     try:

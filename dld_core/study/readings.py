@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import nn
 
@@ -23,6 +24,7 @@ from dld_core.evaluation.words import ImageWords
 from dld_core.images import open_image
 from dld_core.interfaces import Spotter
 from dld_core.pipeline.models import find_selector
+from dld_core.pipeline.wrapper import DLDWrapper
 from dld_core.runtimes.digest import digest_of
 from dld_core.selection import CostModel, DynamicResolution, Policy, ScaleDecision
 from dld_core.study.config import StudyConfig, SystemConfig
@@ -112,8 +114,6 @@ class ImageRecord:
 @contextmanager
 def cpu_threads(count: int | None) -> Iterator[None]:
     """Inside, torch (and what asks it) has so many threads; None leaves it as it is."""
-    import torch
-
     before = torch.get_num_threads()
     torch.set_num_threads(count or before)
     try:
@@ -132,8 +132,6 @@ class System:
     """
 
     def __init__(self, name: str, config: SystemConfig, device: str) -> None:
-        from dld_core.pipeline.wrapper import DLDWrapper
-
         self.name = name
         self.oracle = config.oracle
         self.threads = config.threads
