@@ -7,6 +7,7 @@ worker can make any sample and an interrupted run goes on with exactly the sampl
 from __future__ import annotations
 
 import difflib
+import os
 from collections.abc import Callable, Mapping
 from functools import lru_cache, partial
 from pathlib import Path
@@ -237,7 +238,7 @@ def _list_photos(config: PhotosSourceConfig) -> list[AnnotatedImage]:
         found = [AnnotatedImage(path) for path in list_images(config.images, recursive=True)]
     else:
         raise ConfigError("photos need 'gt' (their annotations), or 'images' with 'gt: null' (no text)")
-    items = [item for item in found if item.path.is_file()]
+    items = [item for item in found if os.path.isfile(item.path)]  # its own name may be none a file can have
     if not items:
         raise DataError(
             f"no picture is there for the {len(found)} annotated ones of {config.gt or config.images}; "

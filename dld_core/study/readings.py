@@ -274,7 +274,7 @@ def _known(record: Path, settings: str) -> Iterator[ImageRecord]:
         record.write_text(settings + "\n", encoding="utf-8")
         return
     text = record.read_text(encoding="utf-8")
-    first, *lines = text.splitlines()
+    first, *lines = text.removesuffix("\n").split("\n")  # not splitlines: U+2028 may stand in a text
     if lines and not text.endswith("\n"):  # the writer was stopped in the middle of a line
         lines.pop()
         record.write_text("".join(f"{line}\n" for line in (first, *lines)), encoding="utf-8")
