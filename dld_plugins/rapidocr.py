@@ -28,8 +28,8 @@ from dld_core.images import resize
 from dld_core.interfaces import BundledPart, Spotter
 from dld_core.pipeline.models import bundled_part_file
 from dld_core.types import Word
-from dld_plugins import engine
-from dld_plugins.onnx_cost import flops, sized_cost
+from dld_plugins.engines import engine
+from dld_plugins.engines.onnx_cost import flops, sized_cost
 
 _EXTRA = "rapidocr"
 _NEVER = 2**30  # pixels: longer than any image, so that the detector's own limit never acts

@@ -30,7 +30,7 @@ from dld_core.images import resize
 from dld_core.interfaces import BundledPart, TrainableSpotter, module_device
 from dld_core.pipeline.models import bundled_part_file
 from dld_core.types import Batch, DenseMap, RecognitionTrace, TrainOutput, Word
-from dld_plugins import engine
+from dld_plugins.engines import engine
 from dld_plugins.ppocr import charsets
 from dld_plugins.ppocr.config import PPOCRConfig
 from dld_plugins.ppocr.files import WEIGHTS, Networks
