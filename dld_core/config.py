@@ -1,4 +1,4 @@
-"""Options and files: the pydantic base of every part's options, bounded YAML, files written whole or not at all.
+"""The base of every part's options, YAML within limits, and files that are written whole or not at all.
 
 Options are frozen, and an unknown key is an error with a suggestion.
 """
@@ -114,6 +114,16 @@ class _Loader(yaml.SafeLoader):
         return node
 
 
+def _bounded_int(loader: _Loader, node: yaml.ScalarNode) -> int:
+    value = loader.construct_yaml_int(node)
+    if abs(value) >= 1 << 63:
+        raise yaml.YAMLError("an integer has more than 64 bits")
+    return value
+
+
+_Loader.add_constructor("tag:yaml.org,2002:int", _bounded_int)
+
+
 def shown(value: object) -> str:
     """A value for a message, shortened; whatever it is, this takes no time and does not fail."""
     try:
@@ -184,7 +194,7 @@ def _explain(model: type[BaseModel], error: ValidationError, where: str) -> str:
     lines = []
     errors = error.errors(include_url=False)
     for item in errors[:_MOST_TROUBLES]:
-        key = ".".join(str(part) for part in item["loc"]) or "(top)"
+        key = ".".join(str(part) for part in item["loc"])
         if item["type"] == "extra_forbidden":
             holder = _model_at(model, item["loc"])
             valid = sorted(holder.model_fields) if holder else []
@@ -192,8 +202,9 @@ def _explain(model: type[BaseModel], error: ValidationError, where: str) -> str:
             hint = f"; did you mean '{near[0]}'?" if near else f"; valid keys: {', '.join(valid) or 'none'}"
             lines.append(f"unknown key '{key[:200]}'{hint}")
         else:
+            reason = item["msg"].removeprefix("Value error, ")
             got = "" if item["type"] == "missing" else f" (got {shown(item['input'])})"
-            lines.append(f"'{key[:200]}': {item['msg']}{got}")
+            lines.append(f"'{key[:200]}': {reason}{got}" if key else reason)
     if len(errors) > len(lines):
         lines.append(f"and {len(errors) - len(lines)} more")
     prefix = f"{where}: " if where else ""

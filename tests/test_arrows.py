@@ -20,7 +20,7 @@ ALLOWED = {
     "dld_plugins": {"dld_core", "dld_plugins"},
 }
 ROOMS = (  # of dld_core, from the top down; a room imports what stands below it
-    *("cli", "study", "training", "pipeline", "regions", "testing", "plugins", "selection", "distillation"),
+    *("cli", "study", "training", "pipeline", "regions", "testing", "selection", "distillation", "plugins"),
     *("evaluation", "data", "results", "decoders", "runtimes", "images", "geometry"),
 )
 WORDS = ("types", "interfaces", "config", "errors")  # which everybody speaks

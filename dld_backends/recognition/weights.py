@@ -10,6 +10,7 @@ from typing import NamedTuple
 from torch import Tensor, nn
 
 from dld_core.errors import WeightsError
+from dld_core.pipeline.folder import model_file
 from dld_core.runtimes.norms import match_norms
 from dld_core.runtimes.weight_files import misfits, read_safetensors
 
@@ -45,7 +46,7 @@ def read_state(weights: str | Path | None, bundled: Path, preset: str) -> Found 
         return None
     path = bundled / f"{preset}.safetensors" if str(weights) == "bundled" else Path(weights)
     if path.is_dir():
-        path = path / "model.safetensors"
+        path = model_file(path)
     if not path.is_file():
         raise WeightsError(_absent(path, weights, bundled, preset))
     return Found(read_safetensors(path)[0], path)

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Literal
 
-import yaml
-
+from dld_core.config import parse_yaml
 from dld_core.errors import ConfigError
 from dld_core.pipeline.request import Scale
 
@@ -61,6 +60,6 @@ def _pair(text: str) -> tuple[str, Any]:
     if not equals or not key:
         raise ConfigError(f"--option takes KEY=VALUE, not '{text}'.")
     try:
-        return key, yaml.safe_load(value)
-    except yaml.YAMLError:
+        return key, parse_yaml(value, text)
+    except ConfigError:
         return key, value

@@ -11,8 +11,9 @@ from dld_core.cli.running import Devices, MaxMinutes, Out, Resume, folder
 from dld_core.config import read_yaml
 from dld_core.errors import ConfigError
 from dld_core.training.distill.config import DistillConfig
-from dld_core.training.distill.selecting import distill_with_selector
-from dld_core.training.selector.run import SelectorRunConfig, run_selector
+from dld_core.training.distill.engine import distill as run_distill
+from dld_core.training.selector.config import SelectorRunConfig
+from dld_core.training.selector.making import run_selector
 
 
 def distill(
@@ -32,19 +33,19 @@ def distill(
                 "--devices is for students; this config has no 'data' and makes a selector alone"
             )
         run = SelectorRunConfig.load(config)
-        typer.echo(str(run_selector(run, target, _say, max_minutes)))
+        typer.echo(str(run_selector(run, target, _log, max_minutes)))
         return
-    result = distill_with_selector(
+    result = run_distill(
         DistillConfig.load(config),
         target,
         resume=resume,
         max_minutes=max_minutes,
         devices=devices,
-        say=_say,
+        log=_log,
     )
     if result.chief:
         typer.echo(str(result.weights))
 
 
-def _say(text: str) -> None:
+def _log(text: str) -> None:
     typer.echo(f"dld: {text}", err=True)

@@ -19,6 +19,7 @@ from rich.progress import Progress
 
 from dld_core.cli.building import parse_scale
 from dld_core.cli.names import output_names
+from dld_core.config import write_file
 from dld_core.errors import ConfigError, ImageError
 from dld_core.images import ImageSource, load_pages, parse_pages
 from dld_core.images.files import list_images
@@ -209,9 +210,7 @@ def _write(page: Page, out: Path | None, name: str, source: ImageSource) -> str 
         return None
     try:
         page.draw(source, out / f"{name}.jpg")
-        unfinished = out / f"{name}.json.unfinished"
-        unfinished.write_text(page.to_json(indent=2) + "\n", encoding="utf-8")
-        unfinished.replace(out / f"{name}.json")
+        write_file(out / f"{name}.json", page.to_json(indent=2) + "\n")
     except ImageError as error:
         return str(error)
     except OSError as error:

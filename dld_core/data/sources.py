@@ -7,6 +7,7 @@ worker can make any sample and an interrupted run goes on with exactly the sampl
 from __future__ import annotations
 
 import difflib
+import os
 from collections.abc import Callable, Mapping
 from functools import lru_cache, partial
 from pathlib import Path
@@ -178,11 +179,16 @@ class SynthSource:
 
 
 class PhotosSource:
-    """Annotated photos, each round in another order and each time in another view."""
+    """Annotated photos, each round in another order and each time in another view.
+
+    Attributes:
+        annotated: the photos; none where a teacher's readings stand in for annotations.
+    """
 
     def __init__(self, config: PhotosSourceConfig | ImagesSourceConfig, seed: int) -> None:
         self.config = config
         self.seed = seed
+        self.annotated: list[AnnotatedImage] = []
         self.loaders = self._list()
 
     def sample(self, index: int, size: Size) -> Sample:
@@ -204,7 +210,8 @@ class PhotosSource:
     def _list(self) -> list[Callable[[], Sample]]:
         if isinstance(self.config, ImagesSourceConfig):
             return _list_images(self.config)
-        return [partial(load_sample, item) for item in _list_photos(self.config)]
+        self.annotated = _list_photos(self.config)
+        return [partial(load_sample, item) for item in self.annotated]
 
 
 def _list_images(config: ImagesSourceConfig) -> list[Callable[[], Sample]]:
@@ -231,7 +238,7 @@ def _list_photos(config: PhotosSourceConfig) -> list[AnnotatedImage]:
         found = [AnnotatedImage(path) for path in list_images(config.images, recursive=True)]
     else:
         raise ConfigError("photos need 'gt' (their annotations), or 'images' with 'gt: null' (no text)")
-    items = [item for item in found if item.path.is_file()]
+    items = [item for item in found if os.path.isfile(item.path)]  # its own name may be none a file can have
     if not items:
         raise DataError(
             f"no picture is there for the {len(found)} annotated ones of {config.gt or config.images}; "

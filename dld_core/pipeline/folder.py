@@ -13,24 +13,24 @@ Runs of `dld train` and `dld distill`, `DLDWrapper.save` and exports are such fo
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
-from pydantic import Field, ValidationError
+from pydantic import Field
 from safetensors.torch import save as to_bytes
 from torch import nn
 
-from dld_core.config import PartConfig
+from dld_core.config import PartConfig, write_file
 from dld_core.errors import ConfigError, WeightsError
 from dld_core.interfaces import ResolutionSelector, Spotter
 from dld_core.plugins.registry import backends
-from dld_core.selection import DenseSelector, save_selector
+from dld_core.selection import save_selector
+from dld_core.selection.file import SELECTOR_FILE as SELECTOR_FILE
 
 INDEX = "dld.json"
-MODEL, STUDENT, SELECTOR_FILE = "model.safetensors", "student.safetensors", "selector.safetensors"
+MODEL, STUDENT = "model.safetensors", "student.safetensors"
 _OLD_INDEX, _OLD_TEACHER = "config.json", "teacher.safetensors"
 _FORMAT = 2
 _WRAPPER_KEYS = (
@@ -113,15 +113,18 @@ class Saved:
             path = folder / f"{part}.safetensors"
             return path if named and path.is_file() else None
 
-        return cls(index, there("model"), there("student"), there("selector"))
+        model, student = there("model"), there("student")
+        if model is None:  # a student whose teacher is of another kind
+            model, student = student, None
+        return cls(index, model, student, there("selector"))
 
     @classmethod
     def _old(cls, folder: Path) -> Self:
-        """A folder of version 0.1."""
+        """A folder of version 0.1; those of runs say nothing of their files."""
         values = _read(folder / _OLD_INDEX)
         if values.get("format") not in (1, None):
             raise _newer(folder / _OLD_INDEX, values.get("format"))
-        weights = values.get("weights")
+        weights = values.get("weights", MODEL)
         wrapper = {key: values[key] for key in _WRAPPER_KEYS if values.get(key) is not None}
         index = {
             "backend": values.get("backend"),
@@ -130,7 +133,8 @@ class Saved:
             "weights": None if weights in (MODEL, None) else weights,
         }
         model = folder / MODEL if (folder / MODEL).is_file() and weights == MODEL else None
-        selector = folder / SELECTOR_FILE if values.get("selector") == SELECTOR_FILE else None
+        named = values.get("selector", SELECTOR_FILE) == SELECTOR_FILE
+        selector = folder / SELECTOR_FILE if named and (folder / SELECTOR_FILE).is_file() else None
         parsed = _parsed(folder / _OLD_INDEX, index)
         if values.get("teacher") == _OLD_TEACHER:
             return cls(parsed, folder / _OLD_TEACHER, model, selector)
@@ -176,15 +180,10 @@ def save(
             f"only a wrapper made with the name of a backend can be saved, not one of {backend}; "
             "register the class (dld_core.plugins.registry.backends.register) and make it by name"
         )
-    if selector is not None and not isinstance(selector, DenseSelector):
-        raise ConfigError(
-            f"a {type(selector).__name__} cannot be saved with its wrapper, only a DenseSelector; "
-            "save it yourself"
-        )
     own = getattr(teacher, "config", None)
     kept = dict(options)
     if isinstance(own, PartConfig):
-        kept = _differing(own)
+        kept = differing_options(own)
     parts = ["student"] if student is not teacher else []
     parts += ["selector"] if selector is not None else []
     try:
@@ -196,7 +195,7 @@ def save(
             save_selector(selector, folder / SELECTOR_FILE, half=False)
         source = None if has_state or weights is None else str(weights)
         index = Index(backend=backend, options=kept, weights=source, wrapper=dict(wrapper), parts=parts)
-        _replace(folder / INDEX, (json.dumps(index.model_dump(), indent=2) + "\n").encode())
+        write_index(folder, index)
     except OSError as error:
         raise WeightsError(f"cannot write to {folder} ({error.strerror}); choose another folder") from error
     except TypeError as error:
@@ -204,7 +203,24 @@ def save(
     return folder
 
 
-def _differing(config: PartConfig) -> dict[str, Any]:
+def write_index(folder: Path, index: Index) -> Path:
+    """Write dld.json; returns its path. Raises OSError."""
+    return write_file(folder / INDEX, json.dumps(index.model_dump(), indent=2) + "\n")
+
+
+def model_file(folder: Path) -> Path:
+    """What reads at full scale; the student where it is alone."""
+    student = folder / STUDENT
+    return student if student.is_file() and not (folder / MODEL).is_file() else folder / MODEL
+
+
+def student_file(folder: Path) -> Path:
+    """What reads at smaller scales; the model where it does."""
+    student = folder / STUDENT
+    return student if student.is_file() else folder / MODEL
+
+
+def differing_options(config: PartConfig) -> dict[str, Any]:
     """The options that differ from the defaults, those of its preset where it has one."""
     values = config.model_dump(mode="json")
     named = {"preset": values["preset"]} if "preset" in values else {}
@@ -219,7 +235,7 @@ def _read(file: Path) -> dict[str, Any]:
         raise WeightsError(
             f"cannot read {file} ({error.strerror}); give a folder written by save()"
         ) from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise WeightsError(f"{file} is damaged ({error}); save the wrapper again") from error
     if not isinstance(values, dict):
         raise WeightsError(f"{file} is damaged (it holds no mapping); save the wrapper again")
@@ -230,10 +246,9 @@ def _parsed(file: Path, values: Mapping[str, Any]) -> Index:
     if values.get("format", _FORMAT) != _FORMAT:
         raise _newer(file, values.get("format"))
     try:
-        return Index.model_validate(dict(values))
-    except ValidationError as error:
-        wrong = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
-        raise WeightsError(f"{file} is damaged ({wrong}); save the wrapper again") from None
+        return Index.parse(values)
+    except ConfigError as error:
+        raise WeightsError(f"{file} is damaged ({error}); save the wrapper again") from None
 
 
 def _newer(file: Path, version: object) -> WeightsError:
@@ -245,12 +260,5 @@ def _write_state(spotter: Spotter, path: Path) -> bool:
         return False
     # Clones, because safetensors refuses tensors that share memory.
     state = {name: value.detach().cpu().clone().contiguous() for name, value in spotter.state_dict().items()}
-    _replace(path, to_bytes(state, {"format": "pt"}))
+    write_file(path, to_bytes(state, {"format": "pt"}))
     return True
-
-
-def _replace(path: Path, content: bytes) -> None:
-    """Write a file whole or not at all."""
-    unfinished = path.with_name(path.name + ".unfinished")
-    unfinished.write_bytes(content)
-    os.replace(unfinished, path)

@@ -9,13 +9,13 @@ from typing import Any, Literal
 
 from torch import nn
 
-from dld_core.errors import ConfigError, WeightsError
+from dld_core import selection
+from dld_core.interfaces import BUNDLED as BUNDLED
 from dld_core.interfaces import BundledPart, ResolutionSelector, Spotter, module_device
-from dld_core.pipeline.folder import SELECTOR_FILE, Saved
+from dld_core.pipeline.folder import Saved
 from dld_core.plugins.registry import backends, default_backend
-from dld_core.selection import load_selector
 
-BUNDLED, AUTO = "bundled", "auto"
+AUTO = "auto"
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,61 +106,19 @@ class Models:
 def find_selector(
     given: str | Path | ResolutionSelector | None, spotter: Spotter, weights: str | Path | None, device: str
 ) -> ResolutionSelector | None:
-    """The selector to use, or None.
+    """The selector to use, or None; see `dld_core.selection.find.find_selector`.
 
     Args:
-        given: "bundled" for the one that ships with the backend or lies in the folder of its weights, where
-            it fits the reference size; a file; a selector that is ready; or None for none.
-
-    Raises:
-        WeightsError: the file is absent or damaged, or was made for another reference size.
+        weights: the spotter's, as they were given.
     """
-    if given is None:
-        return None
-    if not isinstance(given, str | Path):
-        return _ready(given, spotter, device)
-    ours = str(given) == BUNDLED
-    path = _bundled_selector(spotter, weights) if ours else Path(given)
-    if path is None:
-        return None
-    selector = load_selector(path / SELECTOR_FILE if path.is_dir() else path)
-    if ours and not _fits(selector, spotter):
-        return None
-    return _ready(selector, spotter, device)
-
-
-def _ready(selector: ResolutionSelector, spotter: Spotter, device: str) -> ResolutionSelector:
-    if not isinstance(selector, ResolutionSelector):
-        raise ConfigError(
-            "selector must be 'bundled', a file of `dld distill`, a ResolutionSelector or None, not "
-            f"{selector!r}"
-        )
-    if not _fits(selector, spotter):
-        raise WeightsError(
-            f"the selector was made for a reference short side of {_reference(selector):g} pixels, and that "
-            f"of this spotter is {spotter.reference_short_side}; give "
-            f"reference_short_side={_reference(selector):g} or another selector"
-        )
-    return selector.to(device)
-
-
-def _reference(selector: ResolutionSelector) -> float | None:
-    reference = getattr(getattr(selector, "config", None), "reference_short_side", None)
-    return None if reference is None else float(reference)
-
-
-def _fits(selector: ResolutionSelector, spotter: Spotter) -> bool:
-    return _reference(selector) in (None, spotter.reference_short_side)
+    saved = Saved.beside(weights)
+    beside = None if saved is None else saved.selector
+    if beside is None and (weights == BUNDLED or spotter.weights_are_its_own):
+        beside = spotter.bundled_part("selector")
+    return selection.find_selector(given, spotter, beside, device)
 
 
 def bundled_part_file(folder: Path, name: str, part: BundledPart) -> Path | None:
     """`NAME_PART.safetensors` of the folder, None where it is not there."""
     path = folder / f"{name}_{part}.safetensors"
     return path if path.is_file() else None
-
-
-def _bundled_selector(spotter: Spotter, weights: str | Path | None) -> Path | None:
-    saved = Saved.beside(weights)
-    if saved is not None and saved.selector is not None:
-        return saved.selector
-    return spotter.bundled_part("selector") if weights == BUNDLED or spotter.weights_are_its_own else None

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import torch
+
 from dld_core.errors import DeviceError
 from dld_core.images.opencv import import_cv2
 
 
 def available_devices() -> list[str]:
     """Every device that torch can use here, as strings; "cpu" comes first."""
-    import torch
-
     found = ["cpu", *(f"cuda:{index}" for index in range(torch.cuda.device_count()))]
     return [*found, "mps"] if torch.backends.mps.is_available() else found
 
@@ -42,8 +42,6 @@ def resolve_device(asked: object = "auto") -> str:
 @contextmanager
 def cpu_threads(count: int | None) -> Iterator[int]:
     """Let torch and OpenCV use so many threads inside (None: as many as now); gives the number in force."""
-    import torch  # heavy
-
     cv2 = import_cv2()
     before, cv2_before = torch.get_num_threads(), cv2.getNumThreads()
     try:

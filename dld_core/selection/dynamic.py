@@ -16,14 +16,11 @@ from torch import Tensor
 from dld_core.evaluation.cost import flops_of
 from dld_core.images.tensors import as_tensor
 from dld_core.interfaces import ResolutionSelector
-from dld_core.runtimes.folding import FoldedCopy
 from dld_core.selection.forecast import NOMINAL_WORDS, CostModel
-from dld_core.selection.network import DenseSelector
-from dld_core.selection.policy import DEFAULT_GAMMA, Policy
+from dld_core.selection.policy import Policy
 from dld_core.selection.thumbnail import thumbnail, thumbnail_size
 
 _LOG = logging.getLogger("dld")
-_LONG_SIDE = 384  # of thumbnails for selectors that name no size
 _WORTH_REPORTING = 1.0  # words lost
 _UNABLE = "no scale is expected to keep within the limit; read at {:g}, the cheapest"
 
@@ -61,10 +58,7 @@ class DynamicResolution:
     def __init__(self, selector: ResolutionSelector, costs: CostModel) -> None:
         self.selector = selector.eval()
         self.costs = costs
-        config = getattr(selector, "config", None)
-        self.long_side = int(getattr(config, "long_side", _LONG_SIDE))
-        self.gamma = float(getattr(config, "gamma", DEFAULT_GAMMA))
-        self._folded = FoldedCopy()
+        self.long_side, self.gamma = selector.config.long_side, selector.config.gamma
         self._flops: dict[tuple[int, ...], float] = {}
 
     def __call__(self, image: NDArray[np.uint8], policy: Policy) -> ScaleDecision:
@@ -118,13 +112,8 @@ class DynamicResolution:
         """Expected losses by scale, and the number of words where the selector says it."""
         pixels, native = self._inputs(image)
         with torch.no_grad():
-            if isinstance(self.selector, DenseSelector):
-                quick = self._folded.of(self.selector)
-                if type(quick).forward is DenseSelector.forward:
-                    scores, words = quick.expect(pixels, native)
-                    return scores[0].double().tolist(), float(words[0])
-            scores = self.selector(pixels, native)
-            return scores[0].double().tolist(), None
+            scores, words = self.selector.expect(pixels, native)
+        return scores[0].double().tolist(), None if words is None else float(words[0])
 
     def _inputs(self, image: NDArray[np.uint8]) -> tuple[Tensor, Tensor]:
         small = as_tensor(thumbnail(image, self.long_side))

@@ -12,8 +12,7 @@ from collections.abc import Sequence
 from pydantic import Field
 
 from dld_core.config import PartConfig
-
-DEFAULT_GAMMA = 0.2
+from dld_core.interfaces import DEFAULT_GAMMA
 
 
 class Policy(PartConfig):

@@ -11,7 +11,14 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+import torch
+
+from dld_core.evaluation import Lexicons, Protocol, read_ground_truth
+from dld_core.evaluation.reading import annotated_images
+from dld_core.study import report, table
 from dld_core.study.config import SetConfig, StudyConfig, SystemConfig
+from dld_core.study.memory import memory_of
+from dld_core.study.readings import System, read_set, settings_of
 
 __all__ = ["SetConfig", "StudyConfig", "SystemConfig", "study"]
 
@@ -34,15 +41,7 @@ def study(
         ConfigError: the folder holds readings under other settings, or a part is configured wrongly.
         DataError: a set has no images or is malformed.
     """
-    from dld_core.evaluation import Lexicons, Protocol, read_ground_truth
-    from dld_core.evaluation.reading import annotated_images
-    from dld_core.study import report, table
-    from dld_core.study.memory import memory_of
-    from dld_core.study.readings import System, read_set, settings_of
-
     if config.threads is not None:
-        import torch
-
         torch.set_num_threads(config.threads)
     protocol = Protocol.parse({"iou": config.iou}, "study")
     sets = {}
@@ -71,8 +70,6 @@ def study(
 
 
 def _about(config: StudyConfig) -> dict[str, Any]:
-    import torch
-
     threads = config.threads or torch.get_num_threads()
     return {
         "conditions": (

@@ -17,16 +17,17 @@ from numpy.typing import NDArray
 from torch import nn
 
 from dld_core.errors import ConfigError, DataError
+from dld_core.evaluation.choice import border_cuts, without_borders
 from dld_core.evaluation.fixed import Base, FixedScale
 from dld_core.evaluation.words import ImageWords
 from dld_core.images import open_image
 from dld_core.interfaces import Spotter
 from dld_core.pipeline.models import find_selector
+from dld_core.pipeline.wrapper import DLDWrapper
 from dld_core.runtimes.devices import cpu_threads
 from dld_core.runtimes.digest import digest_of
 from dld_core.selection import CostModel, DynamicResolution, Policy, ScaleDecision
 from dld_core.study.config import StudyConfig, SystemConfig
-from dld_core.training.selector.measure import border_cuts, without_borders
 from dld_core.types import Word
 
 By = tuple[str, str, str]
@@ -119,8 +120,6 @@ class System:
     """
 
     def __init__(self, name: str, config: SystemConfig, device: str) -> None:
-        from dld_core.pipeline.wrapper import DLDWrapper
-
         self.name = name
         self.oracle = config.oracle
         self.threads = config.threads
@@ -275,7 +274,7 @@ def _known(record: Path, settings: str) -> Iterator[ImageRecord]:
         record.write_text(settings + "\n", encoding="utf-8")
         return
     text = record.read_text(encoding="utf-8")
-    first, *lines = text.splitlines()
+    first, *lines = text.removesuffix("\n").split("\n")  # not splitlines: U+2028 may stand in a text
     if lines and not text.endswith("\n"):  # the writer was stopped in the middle of a line
         lines.pop()
         record.write_text("".join(f"{line}\n" for line in (first, *lines)), encoding="utf-8")

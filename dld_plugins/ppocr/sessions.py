@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from dld_core.errors import MissingExtraError
 from dld_core.runtimes.graph import OnnxModule
-from dld_plugins.engine import absent, require
+from dld_plugins.engines.engine import absent, require
 
 Pixels = NDArray[np.float32]
 Session = Callable[[Pixels], Pixels]

@@ -23,14 +23,14 @@ from dld_core.decoders.line_encoder import (
     with_characters,
 )
 from dld_core.decoders.map_losses import balanced_cross_entropy, dice_loss
-from dld_core.decoders.words import Regions, jitter_regions, readable_words
+from dld_core.decoders.words import Regions, readable_words
 from dld_core.errors import ConfigError, WeightsError
 from dld_core.evaluation.cost import SizedCost
 from dld_core.images import resize
 from dld_core.interfaces import BundledPart, TrainableSpotter, module_device
 from dld_core.pipeline.models import bundled_part_file
 from dld_core.types import Batch, DenseMap, RecognitionTrace, TrainOutput, Word
-from dld_plugins import engine
+from dld_plugins.engines import engine
 from dld_plugins.ppocr import charsets
 from dld_plugins.ppocr.config import PPOCRConfig
 from dld_plugins.ppocr.files import WEIGHTS, Networks
@@ -79,6 +79,7 @@ class PPOCRSpotter(TrainableSpotter):
         self.config = config
         self.mean, self.std = networks.mean, networks.std
         self.reference_short_side = config.reference_short_side
+        self.region_jitter = config.region_jitter
         self.reads_native = config.shrink == "detector"
         reading = networks.reader
         if config.charset not in ("auto", "all"):
@@ -252,14 +253,13 @@ class PPOCRSpotter(TrainableSpotter):
 
     def recognition_losses(self, batch: Batch) -> TrainOutput:
         """The loss of the recogniser alone, on jittered regions."""
-        regions, texts = self._readable_words(batch)
-        trace = self._trace(batch, jitter_regions(regions, self.config.region_jitter), texts)
+        trace = self._trace(batch, *self._readable_words(batch, self.region_jitter))
         loss = self.decoder.loss_of_logits(trace.logits, trace.targets)
         return TrainOutput({"recognition": loss}, trace)
 
-    def _readable_words(self, batch: Batch) -> tuple[Regions, list[list[str]]]:
+    def _readable_words(self, batch: Batch, jitter: float = 0.0) -> tuple[Regions, list[list[str]]]:
         columns = self.config.region_width // COLUMN
-        return readable_words(batch, self.decoder.charset, min(self.config.max_length, columns))
+        return readable_words(batch, self.decoder.charset, min(self.config.max_length, columns), jitter)
 
     def _text_logits(self, batch: Batch) -> Tensor:
         images = stack(batch.images, self.mean, self.std, module_device(self))

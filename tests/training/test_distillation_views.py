@@ -16,8 +16,7 @@ from dld_core.errors import ConfigError, DataError
 from dld_core.images import resize, scale_to
 from dld_core.results.page import Page
 from dld_core.training.distill.config import DistillConfig
-from dld_core.training.distill.stream import PairedStream
-from dld_core.training.distill.views import NativeView, PairedBatch, PairedSamples, draw_scales
+from dld_core.training.distill.views import NativeView, PairedBatch, PairedSamples, PairedStream, draw_scales
 from dld_core.types import Sample, Word
 
 RNG = np.random.default_rng
@@ -137,9 +136,9 @@ def test_the_stream_is_pure_by_number(tmp_path: Path) -> None:
 def test_wrong_scales_are_explained(tmp_path: Path) -> None:
     photos = write_photos(tmp_path / "p")
     for changes, message in (
-        ({"scales": []}, "'scales' needs different numbers"),
-        ({"scales": [0.5, 0.5]}, "different numbers"),
-        ({"scales": [2.0]}, "up to 1.5"),
+        ({"scales": []}, "'scales' needs different positive numbers"),
+        ({"scales": [0.5, 0.5]}, "different positive numbers"),
+        ({"scales": [-2.0, 0.5]}, "positive numbers"),
         ({"scales_per_step": 3}, "there are 2"),
         ({"teacher_scale": [1.2, 0.8]}, "smallest and a largest"),
         ({"teacher": {"wieghts": "x"}}, "did you mean 'weights'"),

@@ -115,7 +115,7 @@ class CropBank:
 
 def _read_table(table: Path) -> list[tuple[Path, str]]:
     entries = []
-    for number, line in enumerate(table.read_text(encoding="utf-8-sig").splitlines(), start=1):
+    for number, line in enumerate(table.read_text(encoding="utf-8-sig").split("\n"), start=1):
         name, tab, text = line.partition("\t")
         if line.strip() and not tab:
             raise DataError(f"{table}, line {number}: no tab; write 'file name<TAB>text'")

@@ -18,7 +18,7 @@ import numpy as np
 from dld_core.config import home, write_file
 from dld_core.evaluation.cost import SizedCost
 from dld_core.runtimes.operators import PRODUCTS
-from dld_plugins.engine import require
+from dld_plugins.engines.engine import require
 
 Shape = tuple[int, ...]
 

@@ -1,4 +1,4 @@
-"""What the selector's maps should show: words and their outcomes, drawn onto the thumbnail's cells."""
+"""What the bundled selector's maps should show: words and their outcomes, drawn onto cells of a thumbnail."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from dld_core.selection.network import CELL
-
 Floats = NDArray[np.float32]
+CELL = 8
+"""Thumbnail pixels per cell of the maps."""
 _FINER = 4  # shapes are drawn at this many times the thumbnail's resolution, for words of a pixel or two
 _EMPTY = 1e-6
 _FAR = 2.0**20  # pixels off which a polygon is cut, so that what is drawn fits 32 bits
@@ -23,7 +23,7 @@ class CellTargets(NamedTuple):
     Attributes:
         density: [h, w] words per cell; sums to the number of words that count.
         log_height: [h, w] log2 of the height of text in thumbnail pixels, 0 where there is none.
-        covered: [h, w] share of the cell that is text, don't-care words included.
+        covered: [h, w] share of the cell that is text, ignore regions included.
         lost: [K, h, w] mean chance of loss of the words in a cell; 0 where there are none.
     """
 
@@ -34,24 +34,17 @@ class CellTargets(NamedTuple):
 
 
 def cell_targets(
-    polygons: Sequence[Floats], counts: NDArray[np.bool_], lost: Floats, size: tuple[int, int]
+    polygons: Sequence[Floats], cares: NDArray[np.bool_], lost: Floats, size: tuple[int, int]
 ) -> CellTargets:
-    """Draw the words of one image.
-
-    Args:
-        polygons: [n, 2] each, in thumbnail pixels.
-        counts: [N] whether a word counts (is not don't-care).
-        lost: [N, K] in [0, 1], chance that each word is lost at each scale.
-        size: (height, width) of the thumbnail.
-    """
+    """Draw the words of one image; arguments as of `ResolutionSelector.targets`."""
     height, width = size[0] // CELL, size[1] // CELL
     density, covered, heights = (np.zeros((height, width), np.float32) for _ in range(3))
     drawn = np.zeros((lost.shape[1], height, width), np.float32)
-    for polygon, count, outcome in zip(polygons, counts.tolist(), lost, strict=True):
+    for polygon, counts, outcome in zip(polygons, cares.tolist(), lost, strict=True):
         share = coverage(polygon, size)
         covered += share
         heights += share * np.float32(np.log2(max(letter_height(polygon), 0.25)))
-        if count and share.sum() > _EMPTY:
+        if counts and share.sum() > _EMPTY:
             words = share / share.sum()
             density += words
             drawn += outcome[:, None, None] * words
