@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from dld_backends.recognition.branch import RecognitionBranch
 from dld_backends.segmentation.config import SegmentationConfig
 from dld_backends.segmentation.network import Network
 from dld_backends.segmentation.onnx_file import DETECTOR, READER, described, reader_file
@@ -20,7 +21,7 @@ from dld_backends.segmentation.quantization import quantize
 from dld_core.config import write_file
 from dld_core.decoders.ctc import CTCDecoder
 from dld_core.decoders.roi_sampling import sample_points
-from dld_core.errors import MissingExtraError, WeightsError
+from dld_core.errors import ConfigError, MissingExtraError, WeightsError
 from dld_core.runtimes.digest import digest_of
 from dld_core.runtimes.folding import fold_norms
 
@@ -49,14 +50,14 @@ class ReaderGraph(nn.Module):
 
     outputs = ("log_probs",)
 
-    def __init__(self, network: Network) -> None:
+    def __init__(self, reader: RecognitionBranch) -> None:
         super().__init__()
-        self.smooth = network.reader.smooth
-        self.encoder = network.reader.encoder
-        decoder = network.reader.decoder
+        self.smooth = reader.smooth
+        self.encoder = reader.encoder
+        decoder = reader.decoder
         assert isinstance(decoder, CTCDecoder)
         self.classify = decoder.classify
-        self.stride = network.reader.stride
+        self.stride = reader.stride
 
     def forward(self, shared: Tensor, detail: Tensor, points: Tensor) -> Tensor:
         image_size = shared.shape[2] * self.stride, shared.shape[3] * self.stride
@@ -85,18 +86,20 @@ def export(
         What `weights=` takes: NAME.onnx, then NAME.int8.onnx.
 
     Raises:
+        ConfigError: its recogniser is another one than "ctc".
         MissingExtraError: a package that this needs is absent.
         WeightsError: the files cannot be written.
     """
     require_onnx()
-    plain, digest = Network(config).eval(), digest_of(weights)
+    plain, digest, written = Network(config).eval(), digest_of(weights), [file]
+    if config.recogniser != "ctc" or not isinstance(plain.reader, RecognitionBranch):
+        raise ConfigError(f"only the recogniser 'ctc' can be exported as ONNX, not {config.recogniser!r}")
     plain.load_state_dict(weights)
     fold_norms(plain)
-    written = [file]
     with TemporaryDirectory() as folder:
         unfinished = Path(folder) / "float.onnx"
         _write(DetectorGraph(plain), _detector_example(), unfinished)
-        _write(ReaderGraph(plain), _reader_example(config), reader_file(unfinished))
+        _write(ReaderGraph(plain.reader), _reader_example(config), reader_file(unfinished))
         _publish(unfinished, file, described_pair(config, "float32", digest))
         if calibration is not None:
             small = file.with_suffix(".int8.onnx")

@@ -18,7 +18,7 @@ from dld_backends.segmentation.config import SegmentationConfig
 from dld_backends.segmentation.cost import spotter_cost
 from dld_backends.segmentation.onnx_file import OnnxPair, open_pair
 from dld_backends.segmentation.pages import find_words
-from dld_core.decoders.charset import Charset
+from dld_core.decoders.charset import PRINTABLE_ASCII, Charset
 from dld_core.decoders.prefix_search import best_texts, spell
 from dld_core.decoders.roi_sampling import region_grids
 from dld_core.errors import ConfigError, WeightsError
@@ -51,10 +51,10 @@ class OnnxSpotter(Spotter):
     def __init__(self, pair: OnnxPair, config: SegmentationConfig, device: str = "cpu") -> None:
         self.config = config
         self.device = device
-        self.charset = config.charset
+        self.charset = PRINTABLE_ASCII if config.charset is None else config.charset
         self.reference_short_side = config.reference_short_side
         self._detector, self._reader = pair.detector, pair.reader
-        self._characters = Charset(config.charset)
+        self._characters = Charset(self.charset)
 
     @classmethod
     def create(cls, weights: str | Path | None = "bundled", device: str = "cpu", **options: Any) -> Self:

@@ -1,5 +1,5 @@
-"""Training and test data: annotation formats, the page renderer, data sets and augmentation.
+"""Data to train and evaluate on: annotated photos, rendered pages, random views of both.
 
-In: folders of images and annotations, or a seed. Out: samples and batches, a pure function of settings and
-number. Others call `dataset`, `sources`, `formats` and `synth`.
+In: annotation files of any format (`formats`), options of the renderer (`synth`). Out: `Sample`s and batches.
+Others call `sources.parse_source`, `dataset.batches`, `augment.augment`, and `formats.read`.
 """

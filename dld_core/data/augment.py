@@ -77,7 +77,7 @@ def augment(sample: Sample, size: Size, rng: Generator, config: AugmentConfig) -
     shift = np.array([[1, 0, -frame[0]], [0, 1, -frame[1]], [0, 0, 1]], np.float64)
     image = _warp(sample.image, shift @ matrix, scale, size, rng)
     image, coarser = damage(image, rng, config.photometric)
-    return _label(sample, image, [p - np.float32(frame) for p in moved], config.min_height * coarser)
+    return _label(sample, image, [p - frame.astype(np.float32) for p in moved], config.min_height * coarser)
 
 
 def crop(sample: Sample, size: Size, rng: Generator, tries: int = 8, focus: float = 0.0) -> Sample:
@@ -95,7 +95,7 @@ def crop(sample: Sample, size: Size, rng: Generator, tries: int = 8, focus: floa
     top, left = max(y, 0), max(x, 0)
     bottom, right = min(y + size[0], height), min(x + size[1], width)
     image[top - y : bottom - y, left - x : right - x] = sample.image[top:bottom, left:right]
-    return _label(sample, image, [polygon - np.float32((x, y)) for polygon in sample.polygons], 0.0)
+    return _label(sample, image, [polygon - np.array([x, y], np.float32) for polygon in sample.polygons], 0.0)
 
 
 def transform(polygons: list[Floats], matrix: Matrix) -> list[Floats]:

@@ -47,9 +47,10 @@ def pack(sample: Sample) -> bytes:
     """A sample as npz bytes: the picture as JPEG, the labels as JSON; nothing pickled."""
     polygons = [polygon.tolist() for polygon in sample.polygons]
     labels = json.dumps({"polygons": polygons, "texts": sample.texts, "ignore": sample.ignore.tolist()})
-    parts = {"jpeg": encoded(sample.image, ".jpg", _QUALITY), "labels": labels.encode()}
+    parts = (encoded(sample.image, ".jpg", _QUALITY), labels.encode())
+    jpeg, text = (np.frombuffer(part, np.uint8) for part in parts)
     buffer = io.BytesIO()
-    np.savez(buffer, **{name: np.frombuffer(part, np.uint8) for name, part in parts.items()})
+    np.savez(buffer, jpeg=jpeg, labels=text)
     return buffer.getvalue()
 
 

@@ -15,7 +15,7 @@ from dld_core.config import PartConfig
 
 Image = NDArray[np.uint8]
 _TILE = 1024
-_LUMA = np.array([0.299, 0.587, 0.114])
+LUMA = np.array([0.299, 0.587, 0.114])
 
 
 class PhotometricConfig(PartConfig):
@@ -69,7 +69,7 @@ def _recoloured(image: Image, rng: Generator, strength: float) -> Image:
     """Saturation by one 3x3 matrix; contrast, brightness, gamma and white balance by one lookup table."""
     if rng.random() < 0.5:
         saturation = 1 + strength * rng.uniform(-1, 1)
-        mix = saturation * np.eye(3) + (1 - saturation) * _LUMA[None]
+        mix = saturation * np.eye(3) + (1 - saturation) * LUMA[None]
         image = np.asarray(cv2.transform(image, mix), np.uint8)
     level = np.arange(256)[:, None] / 255
     gamma = np.exp(strength * rng.uniform(-1, 1))

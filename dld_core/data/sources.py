@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from dld_core.config import PartConfig
-from dld_core.data import readings
+from dld_core.data import pseudo_labels
 from dld_core.data.augment import AugmentConfig, Size, augment, crop, light
 from dld_core.data.cache import PageCache
 from dld_core.data.formats import ALIASES, FORMATS, AnnotatedImage, load_sample, read
@@ -110,7 +110,7 @@ class ImagesSourceConfig(SourceConfig):
         images: folder of pictures (its folders too), a pattern, or one picture; or several of these.
         confidence: words that the teacher read with a lower score are ignore regions.
         repeat: how often a picture is used per round through the set, each time in another view.
-        labels: folder of the teacher's readings; `dld distill` makes it.
+        labels: folder of the teacher's labels; `dld distill` makes it.
     """
 
     kind: Literal["images"] = "images"
@@ -221,13 +221,13 @@ def _list_images(config: ImagesSourceConfig) -> list[Callable[[], Sample]]:
             "a source of kind 'images' has no labels, and only `dld distill` makes them; name their format "
             "and place ('kind: icdar', 'gt: FOLDER'); 'kind: auto' with 'gt: null' is for photos without text"
         )
-    paths = [path for path in config.paths() if readings.usable(config.labels, path)]
+    paths = [path for path in config.paths() if pseudo_labels.usable(config.labels, path)]
     if not paths:
         raise DataError(
             f"the teacher could read none of the pictures in {config.images}; check that they open, and give "
             "it time enough ('label_minutes')"
         )
-    return [partial(readings.load, config.labels, path, config.confidence) for path in paths]
+    return [partial(pseudo_labels.load, config.labels, path, config.confidence) for path in paths]
 
 
 def _list_photos(config: PhotosSourceConfig) -> list[AnnotatedImage]:

@@ -22,7 +22,7 @@ def _ring(middle: ArrayLike, reach: NDArray[np.float64], turn: float = 0.0) -> N
     """Corners at these distances from a point, at even angles from `turn` on, [n, 2]."""
     angles = turn + np.linspace(0, 2 * np.pi, len(reach), endpoint=False)
     corners = np.asarray(middle) + reach[:, None] * np.stack([np.cos(angles), np.sin(angles)], axis=1)
-    return corners.astype(np.int32)
+    return np.asarray(corners, np.int32)
 
 
 def _fence(rng: Generator, image: Image, box: Box, tone: Tone) -> None:

@@ -137,8 +137,7 @@ def _map(render: Callable[[int], int], numbers: list[int], workers: int) -> Iter
         yield from map(render, numbers)
         return
     # Each process leaves the cores to the others.
-    context, setup = get_context("spawn"), {"initializer": cv2.setNumThreads, "initargs": (1,)}
-    with ProcessPoolExecutor(workers, context, **setup) as pool:
+    with ProcessPoolExecutor(workers, get_context("spawn"), cv2.setNumThreads, (1,)) as pool:
         waiting = iter(numbers)
         # In slices, so that an interruption does not wait for a million queued pages.
         while batch := list(islice(waiting, 32 * workers)):

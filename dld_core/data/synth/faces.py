@@ -1,6 +1,6 @@
 """Font files: their faces, and which of them draw Latin text.
 
-Fonts of symbols, icons and other scripts are told by rendering them.
+Fonts of symbols, icons and other scripts are recognised by rendering them.
 """
 
 from __future__ import annotations
@@ -81,8 +81,8 @@ def glyphs(path: Path, characters: Iterable[str]) -> dict[str, Image]:
     """
     font = load(str(path), _SIZE)
     absent = {_glyph(font, character).tobytes() for character in "\ufffe\U0010ffff"} | {b""}
-    drawn = {character: _glyph(font, character) for character in characters}
-    return {character: bitmap for character, bitmap in drawn.items() if bitmap.tobytes() not in absent}
+    bitmaps = {character: _glyph(font, character) for character in characters}
+    return {character: bitmap for character, bitmap in bitmaps.items() if bitmap.tobytes() not in absent}
 
 
 def _glyph(font: ImageFont.FreeTypeFont, character: str) -> Image:

@@ -46,7 +46,7 @@ _SCRIPTS = (
 _PER_SCRIPT, _LETTERS, _FEWEST = 4, 120, 10
 
 
-def system_folders() -> list[Path]:
+def system_folders() -> tuple[Path, ...]:
     """Where this system keeps its fonts (folders that exist)."""
     own = Path.home()
     if sys.platform == "win32":
@@ -56,7 +56,7 @@ def system_folders() -> list[Path]:
     else:
         known = [Path("/usr/share/fonts"), Path("/usr/local/share/fonts")]
         known += [own / ".local/share/fonts", own / ".fonts"]
-    return [folder for folder in known if folder.is_dir()]
+    return tuple(folder for folder in known if folder.is_dir())
 
 
 def scan(folders: Iterable[Path]) -> list[Face]:
@@ -99,7 +99,7 @@ class FontBook:
     def __init__(self, folder: Path | None = None, system: bool = True) -> None:
         if folder is not None and not folder.is_dir():
             raise DataError(f"the font folder {folder} does not exist; give a folder with .ttf or .otf files")
-        folders = [folder] if folder else [bundled_folder(), *(system_folders() if system else [])]
+        folders = [folder] if folder else [bundled_folder(), *(system_folders() if system else ())]
         families: dict[str, list[Face]] = {}
         for face in scan(folders):
             families.setdefault(face.family, []).append(face)
@@ -145,12 +145,12 @@ class ForeignBook:
 
 
 def _with_letters(path: Path, first: int, last: int) -> tuple[Face, str] | None:
-    """The face and those letters of a range that it draws, or None where there are hardly any."""
+    """The face and its letters of a range, or None where there are hardly any."""
     try:
-        drawn = glyphs(path, map(chr, range(first, last + 1, max(1, (last - first) // _LETTERS))))
+        letters = glyphs(path, map(chr, range(first, last + 1, max(1, (last - first) // _LETTERS))))
     except (OSError, ValueError):
         return None
-    if len(drawn) < _FEWEST:
+    if len(letters) < _FEWEST:
         return None
-    tallest = max(bitmap.shape[0] for bitmap in drawn.values())
-    return Face(str(path), path.stem, max(tallest / 32, 0.3)), "".join(drawn)
+    tallest = max(bitmap.shape[0] for bitmap in letters.values())
+    return Face(str(path), path.stem, max(tallest / 32, 0.3)), "".join(letters)

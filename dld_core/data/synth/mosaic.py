@@ -146,4 +146,4 @@ def _recoloured(rng: Generator, crop: Image) -> Image:
     if rng.random() < 0.15:
         crop = crop[..., rng.permutation(3)]
     level = crop * np.float32(rng.uniform(0.7, 1.25)) + np.float32(rng.uniform(-25, 25))
-    return np.clip(level, 0, 255).astype(np.uint8)
+    return np.asarray(np.clip(level, 0, 255), np.uint8)

@@ -41,8 +41,8 @@ class PageRenderer:
         self.config = config = config or SynthConfig()
         fonts = _font_book(config.fonts, config.system_fonts)
         foreign = config.foreign_rate > 0 and config.system_fonts and config.fonts is None
-        source = TextSource(config.vocabulary)
-        self.maker = GroupMaker(config, fonts, source, _foreign_book() if foreign else None)
+        source, scripts = TextSource(config.vocabulary), _foreign_book(system_folders()) if foreign else None
+        self.maker = GroupMaker(config, fonts, source, scripts)
         self.photos = _photo_bank(config.backgrounds) if config.backgrounds else None
         crops = _crop_bank(config.word_crops) if config.word_crops else None
         self.mosaic = Mosaic(self.maker, self.photos, crops)
@@ -96,16 +96,8 @@ class PageRenderer:
 _font_book = lru_cache(maxsize=4)(FontBook)
 _photo_bank = lru_cache(maxsize=4)(PhotoBank)
 _crop_bank = lru_cache(maxsize=4)(CropBank)
-
-
-@lru_cache(maxsize=1)
-def _foreign_book() -> ForeignBook:
-    return ForeignBook(system_folders())
-
-
-@lru_cache(maxsize=16)
-def _renderer(config: SynthConfig) -> PageRenderer:
-    return PageRenderer(config)
+_foreign_book = lru_cache(maxsize=1)(ForeignBook)
+_renderer = lru_cache(maxsize=16)(PageRenderer)
 
 
 def render_page(seed: int, config: SynthConfig | dict[str, Any] | None = None) -> Sample:

@@ -12,7 +12,7 @@ from dld_core.data.synth.labels import Placed, word_polygon
 from dld_core.data.synth.style import Style, blend, colourise, plate_canvas, plate_colour
 from dld_core.data.synth.warp import Geometry, Points
 
-_CELL = 4  # pixels of the grid that tells what is taken
+_CELL = 4  # pixels of the grid that holds what is taken
 _TRIES, _ENOUGH = 14, 3
 _BOARD_UNREST = 4.0
 _COVERED, _SEEN, _MOST_LOST = 140, 26, 0.2

@@ -11,12 +11,11 @@ from numpy.typing import NDArray
 from PIL import Image as Pillow
 from PIL import ImageDraw
 
-from dld_core.data.photometric import Image, gaussian, noisy
+from dld_core.data.photometric import LUMA, Image, gaussian, noisy
 from dld_core.data.synth import textures
 from dld_core.data.synth.sampling import Weighted, integer, pick
 from dld_core.data.synth.textures import Colour
 
-_LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 # Colours of real signs: road green and blue, warning yellow, shop red, black, white, LED board.
 _SIGN_COLOURS = tuple(
     np.array(c, np.float32)
@@ -31,7 +30,7 @@ _CONTRAST = Weighted(((110.0, 235.0), (60.0, 110.0), (26.0, 60.0)), (62, 28, 10)
 
 def luma(value: Colour) -> float:
     """Brightness of a colour, 0-255."""
-    return float(value @ _LUMA)
+    return float(value @ LUMA)
 
 
 def contrast(first: Colour, second: Colour) -> float:
@@ -45,11 +44,11 @@ def text_colour(rng: Generator, behind: Colour) -> Colour:
     lighter = level < 127.5 if abs(255 - 2 * level) > 90 else rng.random() < 0.5
     target = min(level + wanted, 255.0) if lighter else max(level - wanted, 0.0)
     if rng.random() < 0.5:
-        return np.clip(target + rng.normal(0, 4, 3), 0, 255).astype(np.float32)
+        return np.asarray(np.clip(target + rng.normal(0, 4, 3), 0, 255), np.float32)
     tint = textures.colour(rng)
     tinted = np.clip(tint * (target / max(luma(tint), 1.0)), 0, 255)
     # Clipping may have cost brightness; the rest is made up by mixing in white or black.
-    return np.clip(tinted + (target - luma(tinted)), 0, 255).astype(np.float32)
+    return np.asarray(np.clip(tinted + (target - luma(tinted)), 0, 255), np.float32)
 
 
 def plate_colour(rng: Generator, behind: Colour) -> Colour:
@@ -69,7 +68,7 @@ class Style:
         opacity: of the text, 0-1.
         outline: colour and width in canvas pixels, or None.
         shadow: colour, offset x and y, blur, opacity, or None.
-        hollow: only the outline of the letters is drawn.
+        hollow: whether the letters are an outline alone.
         wear: share of the ink that is scratched off.
         dots: pitch in canvas pixels of an LED dot pattern, or 0.
     """

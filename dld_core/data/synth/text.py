@@ -1,4 +1,4 @@
-"""What the pages say: dictionary words, sign words, names, numbers, prices, addresses, codes and symbols."""
+"""Words of the pages: dictionary words, sign words, names, numbers, prices, addresses, codes and symbols."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _CURRENCIES = ("$", "$", "$", "S$", "US$", "RM", "EUR")
 _MONTHS = ("JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC")
 _UNITS = ("%", "%", "%", "g", "kg", "ml", "L", "m", "km", "cm", "mm", "V", "W", "th", "F", "+", "hr")
 _PLAIN_SYMBOLS = "&&&-+@#/*=><!?|%$~"
-_WRAPPERS = ("()", "()", '""', "''", "[]", "**", "{}", "<>")
+_WRAPPERS = (("(", ")"), ("(", ")"), ('"', '"'), ("'", "'"), ("[", "]"), ("*", "*"), ("{", "}"), ("<", ">"))
 _TAILS = (".", ",", ":", "!", "!", "?", ";", "...", "!!", "%", "*", "'s", "-", "/", "+", "&", "'", ")", '"')
 _HEADS = "#@(\"'-*$+&/~<>^_"
 

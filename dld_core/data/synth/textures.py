@@ -37,9 +37,9 @@ def rgb(value: Colour) -> tuple[int, int, int]:
     return int(value[0]), int(value[1]), int(value[2])
 
 
-def resized(small: NDArray[np.generic], size: Size, how: int = cv2.INTER_LINEAR) -> Image:
+def resized(small: Image, size: Size) -> Image:
     """Stretched to (height, width)."""
-    return np.asarray(cv2.resize(small, (size[1], size[0]), interpolation=how))  # type: ignore[call-overload]
+    return np.asarray(cv2.resize(small, (size[1], size[0])), np.uint8)
 
 
 def field(rng: Generator, size: Size, cells: tuple[int, int]) -> NDArray[np.float32]:

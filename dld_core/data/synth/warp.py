@@ -75,7 +75,7 @@ def camera_view(
     depth = np.array([-cos_p * sin_y, sin_p]) / distance
     view = np.array([[cos_y, 0.0, 0.0], [sin_p * sin_y, cos_p, 0.0], [*depth, 1.0]])
     cos_r, sin_r = math.cos(roll), math.sin(roll)
-    return np.array([[cos_r, -sin_r, 0], [sin_r, cos_r, 0], [0, 0, 1]]) @ view @ first
+    return np.asarray(np.array([[cos_r, -sin_r, 0], [sin_r, cos_r, 0], [0, 0, 1]]) @ view @ first)
 
 
 def shift(x: float, y: float) -> Matrix:
@@ -83,9 +83,9 @@ def shift(x: float, y: float) -> Matrix:
     return np.array([[1.0, 0.0, x], [0.0, 1.0, y], [0.0, 0.0, 1.0]])
 
 
-def project(matrix: Matrix, points: NDArray[np.floating]) -> NDArray[np.floating]:
-    """Points [n, 2] through a homography [3, 3], of the same type."""
-    return np.asarray(cv2.perspectiveTransform(points[None], matrix)[0], points.dtype)
+def project(matrix: Matrix, points: Points) -> Points:
+    """Points [n, 2] through a homography [3, 3]."""
+    return np.asarray(cv2.perspectiveTransform(points[None], matrix)[0])
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +117,8 @@ class Geometry:
 
     def outline(self) -> Points:
         """The border of the canvas on the page: 4 points, or 24 where it is bent."""
-        return self.points(box_points((0.0, 0.0, *map(float, self.size)), 12 if self.bend else 2))
+        width, height = self.size
+        return self.points(box_points((0, 0, width, height), 12 if self.bend else 2))
 
     def window(self, page: tuple[int, int]) -> Window | None:
         """The part of a page (height, width) that the canvas may touch; None where it touches none."""
@@ -137,11 +138,11 @@ class Geometry:
             cover = cv2.warpPerspective(alpha, matrix, (wide, tall))
         else:
             grid = np.stack(np.meshgrid(np.arange(wide), np.arange(tall)), axis=-1).reshape(-1, 2)
-            plane = project(np.linalg.inv(to_window), grid.astype(np.float32))
-            centre = np.array(self.size, np.float32) / 2
-            places = (self.bend.backward(plane) + centre).astype(np.float32).reshape(tall, wide, 2)
-            colour = cv2.remap(rgb, places, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-            cover = cv2.remap(alpha, places, None, cv2.INTER_LINEAR)
+            plane = cv2.perspectiveTransform(grid[None].astype(np.float32), np.linalg.inv(to_window))[0]
+            places = self.bend.backward(np.asarray(plane, np.float32)) + np.array(self.size, np.float32) / 2
+            x, y = places.T.astype(np.float32).reshape(2, tall, wide)
+            colour = cv2.remap(rgb, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+            cover = cv2.remap(alpha, x, y, cv2.INTER_LINEAR)
         return np.asarray(colour, np.uint8), np.asarray(cover, np.uint8)
 
 

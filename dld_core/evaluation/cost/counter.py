@@ -7,7 +7,7 @@ multiply matrices; the others are reported by name.
 from __future__ import annotations
 
 import re
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -49,7 +49,7 @@ class Cost:
         uncounted: operators of unknown cost and how often they ran.
     """
 
-    by_operator: Counter[str] = field(default_factory=Counter)
+    by_operator: dict[str, float] = field(default_factory=lambda: defaultdict(float))
     elements: int = 0
     uncounted: Counter[str] = field(default_factory=Counter)
 

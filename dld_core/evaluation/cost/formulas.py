@@ -23,14 +23,14 @@ def _vector(a: Tensor, *_: Any, **__: Any) -> float:
 
 
 def _attention(query: Tensor, key: Tensor, value: Tensor, *_: Any, **__: Any) -> float:
-    return float(sdpa_flop_count(query.shape, key.shape, value.shape))
+    return float(sdpa_flop_count(query.shape, key.shape, value.shape))  # type: ignore[no-untyped-call]
 
 
 def _recurrent(x: Tensor, weights: Any, *others: Any, **_: Any) -> float:
     """Each matrix is used once a step: those of all layers in a list, or the two of one layer apart."""
     matrices = [weights, others[0]] if isinstance(weights, Tensor) else weights
     steps = x.numel() / max(x.shape[-1], 1)  # packed input holds only real steps
-    return 2.0 * steps * sum(matrix.numel() for matrix in matrices if matrix.dim() == 2)
+    return float(2 * steps * sum(matrix.numel() for matrix in matrices if matrix.dim() == 2))
 
 
 def _interpolated(per_element: int) -> Callable[..., float]:
@@ -56,11 +56,11 @@ def _grid_sample(x: Tensor, grid: Tensor, mode: int = 0, *_: Any, out_val: Tenso
 def _roi_align(features: Tensor, rois: Tensor, scale: float, *size: Any, out_val: Tensor, **_: Any) -> float:
     height, width, sampling_ratio = (*size, -1)[:3]
     if sampling_ratio > 0 or not len(rois) or rois.is_meta:
-        return _BILINEAR * float(out_val.numel()) * max(sampling_ratio, 1) ** 2
+        return float(_BILINEAR * out_val.numel() * max(sampling_ratio, 1) ** 2)
     # An adaptive grid: as many samples as a bin has feature pixels.
     bins = (rois[:, 3:5] - rois[:, 1:3]).float() * scale / torch.tensor([width, height], device=rois.device)
     samples = float(bins.ceil().clamp(min=1).prod(dim=1).sum())
-    return _BILINEAR * samples * features.shape[1] * height * width
+    return float(_BILINEAR * samples * features.shape[1] * height * width)
 
 
 def _nms(boxes: Tensor, *_: Any, **__: Any) -> float:

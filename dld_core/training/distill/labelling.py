@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
-from dld_core.data import readings
+from dld_core.data import pseudo_labels
 from dld_core.data.sources import ImagesSourceConfig, SourceConfig
 from dld_core.errors import DataError, ImageError
 from dld_core.evaluation.fixed import View, spot, to_native
@@ -61,7 +61,8 @@ def label_sources(
     for source in sources:
         if source in bare:
             source = source.model_copy(update={"labels": str(own)})
-            if (own / _ENOUGH).exists() and not any(readings.usable(own, path) for path in source.paths()):
+            usable = any(pseudo_labels.usable(own, path) for path in source.paths())
+            if (own / _ENOUGH).exists() and not usable:
                 log(f"none of {source.images} was read in time; it is left out")
                 continue
         found.append(source)
@@ -73,7 +74,7 @@ def label_sources(
 def _read_missing(
     read: Callable[[Path], Page], paths: Sequence[Path], folder: Path, log: Log, minutes: float | None
 ) -> None:
-    missing = [path for path in paths if readings.find(folder, path) is None]
+    missing = [path for path in paths if pseudo_labels.find(folder, path) is None]
     if not missing:
         return
     if (folder / _ENOUGH).exists():
@@ -83,11 +84,13 @@ def _read_missing(
     if minutes is not None:
         deadline = time.monotonic() + 60 * minutes
         random.Random(0).shuffle(missing)
-    log(f"the teacher reads {len(missing)} pictures without labels ({len(paths) - len(missing)} are read)")
-    words, failed, logged = 0, 0, time.monotonic()
-    for number, path in enumerate(missing, start=1):
-        page = read(path)
-        readings.store(folder, path, page)
+    say(f"the teacher reads {len(missing)} pictures without labels ({len(paths) - len(missing)} are read)")
+    # Against the clock one by one: what had been read ahead when the time is up, would be lost.
+    ahead = _AHEAD if minutes is None else 1
+    wrapper = DLDWrapper(teacher, scale=reference / teacher.reference_short_side, batch_size=ahead)
+    words, failed, told = 0, 0, time.monotonic()
+    for number, (path, page) in enumerate(zip(missing, wrapper.stream(missing), strict=True), start=1):
+        pseudo_labels.store(folder, path, page)
         words += len(page.words)
         failed += page.error is not None
         over = time.monotonic() >= deadline
