@@ -53,7 +53,7 @@ def load_pages(
 ) -> Iterator[LoadedImage]:
     """The pages of a file or the frames of an animation, each decoded when its turn comes, in their order.
 
-    Thumbnails and masks in a TIFF and the preview in an MPO are no pages. An array or a Pillow picture is one.
+    Thumbnails and masks in a TIFF and the preview in an MPO are no pages. An array or Pillow picture is one.
 
     Args:
         pages: "all", or a selection (`parse_pages`). Selected pages beyond the end of the file are ignored.

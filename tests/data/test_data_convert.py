@@ -11,7 +11,6 @@ import pytest
 from formats_common import GOLDEN, one_page, put, put_golden, put_image, word
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from PIL import Image
 
 from dld_core.data import formats
 from dld_core.data.formats import Losses
