@@ -17,7 +17,7 @@ from dld_core.evaluation.fixed import parse_scales
 from dld_core.images import list_images, open_image
 from dld_core.pipeline.wrapper import DLDWrapper
 from dld_core.runtimes.devices import cpu_threads
-from dld_core.study.bench import ScaleCost
+from dld_core.study.bench import ScaleCost, readers_of
 from dld_core.study.bench import bench as measure
 
 

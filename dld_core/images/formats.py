@@ -24,7 +24,10 @@ _HEIF_BRANDS = (b"heic", b"heix", b"mif1", b"hevc", b"msf1")
 
 
 def identify(file: IO[bytes], label: str) -> Image.Image:
-    """The picture in a seekable binary file, its header read and nothing decoded; `label` names it in messages.
+    """The picture in a seekable binary file, its header read and nothing decoded.
+
+    Args:
+        label: the name of the file in messages.
 
     Raises:
         ImageError: empty, no known format, or a damaged header.
@@ -63,10 +66,10 @@ def damaged(label: str, error: Exception) -> ImageError:
 
 
 class _Silence(threading.local):
-    """While `on`, a filter that holds back the warnings of Pillow, in this thread alone.
+    """The state of a warning filter that ignores Pillow's warnings in this thread while `on`.
 
-    `warnings.catch_warnings` would change the filters of all threads, and show every warning of other libraries
-    once more that was to be shown once.
+    `warnings.catch_warnings` would change the filters of all threads, and would show again what other
+    libraries show once.
     """
 
     on = False
@@ -82,7 +85,7 @@ _FILTER: Any = ("ignore", None, Warning, _silence, 0)
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Keep Pillow's warnings about a broken file off the console: its errors are raised anyway."""
+    """Keep Pillow's warnings about a broken file off the console. Its errors are still raised."""
     filters: Any = warnings.filters
     if filters[:1] != [_FILTER]:
         filters[:] = [_FILTER, *(known for known in filters if known != _FILTER)]
@@ -94,9 +97,9 @@ def quiet() -> Iterator[None]:
 
 
 def _silence_libtiff() -> None:
-    """Take the handler that prints to stderr off the libtiff that Pillow is linked to, where it can be found.
+    """Remove the error handler of Pillow's libtiff, which prints to stderr. Pillow raises the errors anyway.
 
-    There is one for the process. What it prints, Pillow raises as an error, too.
+    The handler belongs to the whole process; a libtiff of another library is not touched.
     """
     try:
         set_handler = ctypes.CDLL(Image.core.__file__).TIFFSetErrorHandler
