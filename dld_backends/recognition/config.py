@@ -26,7 +26,8 @@ class ReadingConfig(PartConfig):
         folded_norm: the backbone's batch norms are folded into its convolutions (the same at every
             resolution; wants weights that were trained with norms).
         pixel_mean, pixel_std: normalisation of RGB in [0, 1].
-        recognition_channels, encoder_channels, lstm_hidden, lstm_layers: sizes of the recognisers of features.
+        recognition_channels, encoder_channels, lstm_hidden, lstm_layers: sizes of the recognisers of
+            features.
         roi_size: rows and columns of a word that they read.
         decoder_hidden: units of the attention decoder.
         ctc_weight: weight of an auxiliary CTC loss beside attention (0 builds no CTC layer).

@@ -1,4 +1,6 @@
-"""What a recogniser reads from: the shared map of a batch, a finer one if the trunk has it, and the pixels."""
+"""What a recogniser reads from: the shared map of a batch, a finer one if the trunk has it, and the
+pixels.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""What every recogniser does: regions of a batch to states, states to text, and the traces of distillation."""
+"""What every recogniser does: regions of a batch to states, states to text, and the traces of
+distillation.
+"""
 
 from __future__ import annotations
 
@@ -47,7 +49,8 @@ class Recogniser(nn.Module, ABC):
 
     @abstractmethod
     def contexts(self, maps: ReadingMaps, polygons: Sequence[Points]) -> Iterator[tuple[list[int], Tensor]]:
-        """The regions of one image for reading: groups of their indices, and context states [n, T, D] of each.
+        """The regions of one image for reading: groups of their indices, and context states [n, T, D] of
+        each.
 
         Args:
             maps: of a batch of one.

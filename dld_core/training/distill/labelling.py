@@ -34,7 +34,7 @@ def label_sources(
     share: tuple[int, int] = (0, 1),
     minutes: float | None = None,
 ) -> list[SourceConfig]:
-    """The sources, those of kind "images" with the folder of the teacher's readings.
+    """The sources, those of kind "images" with the folder of the teacher's pseudo_labels.
 
     Readings that are there already stay, so that an interrupted run goes on where it was; another teacher, or
     another reference, has a folder of its own.
@@ -61,8 +61,9 @@ def label_sources(
     for source in sources:
         if source in bare:
             source = source.model_copy(update={"labels": str(own)})
-            usable = any(pseudo_labels.usable(own, path) for path in source.paths())
-            if (own / _ENOUGH).exists() and not usable:
+            if (own / _ENOUGH).exists() and not any(
+                pseudo_labels.usable(own, path) for path in source.paths()
+            ):
                 log(f"none of {source.images} was read in time; it is left out")
                 continue
         found.append(source)
@@ -84,12 +85,10 @@ def _read_missing(
     if minutes is not None:
         deadline = time.monotonic() + 60 * minutes
         random.Random(0).shuffle(missing)
-    say(f"the teacher reads {len(missing)} pictures without labels ({len(paths) - len(missing)} are read)")
-    # Against the clock one by one: what had been read ahead when the time is up, would be lost.
-    ahead = _AHEAD if minutes is None else 1
-    wrapper = DLDWrapper(teacher, scale=reference / teacher.reference_short_side, batch_size=ahead)
-    words, failed, told = 0, 0, time.monotonic()
-    for number, (path, page) in enumerate(zip(missing, wrapper.stream(missing), strict=True), start=1):
+    log(f"the teacher reads {len(missing)} pictures without labels ({len(paths) - len(missing)} are read)")
+    words, failed, logged = 0, 0, time.monotonic()
+    for number, path in enumerate(missing, start=1):
+        page = read(path)
         pseudo_labels.store(folder, path, page)
         words += len(page.words)
         failed += page.error is not None
