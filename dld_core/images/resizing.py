@@ -65,7 +65,7 @@ def _interpolate(image: Image, size: tuple[int, int], antialias: bool) -> Image:
         exact = [factor * block * _NO_LESS for factor in factors]
         resized = how(as_tensor(_averaged(image, block), share=True)[None], scale_factor=exact)
     else:
-        resized = how(as_tensor(np.require(image, requirements="CW"), share=True)[None], size=size)
+        resized = how(as_tensor(np.require(image, requirements=("C", "W")), share=True)[None], size=size)
     return np.ascontiguousarray(resized[0, :, : size[0], : size[1]].permute(1, 2, 0).numpy())
 
 
