@@ -11,6 +11,7 @@ from dld_backends.recognition.config import ReadingConfig
 
 # The anchors, heads and recogniser of the paper (ECCV 2022, section 4.1 and the authors' config).
 PAPER: Mapping[str, Any] = {
+    "recogniser": "attention",
     "backbone": "resnet50",
     "folded_norm": False,
     "pixel_mean": (0.485, 0.456, 0.406),
@@ -34,6 +35,7 @@ PAPER: Mapping[str, Any] = {
 # About a tenth of the cost, for two CPU cores: an ImageNet-pretrained mobile trunk whose first stages and
 # norms stay frozen, thin pyramid and heads, smaller anchors, and a shallow stem that keeps fine strokes.
 SMALL: Mapping[str, Any] = {
+    "recogniser": "bridge",
     "backbone": "tf_efficientnet_lite0",
     "folded_norm": True,
     "pixel_mean": (0.5, 0.5, 0.5),
@@ -49,7 +51,6 @@ SMALL: Mapping[str, Any] = {
     "encoder_channels": (96, 128, 160),
     "lstm_hidden": 128,
     "lstm_layers": 1,
-    "decoder_hidden": 192,
     "word_threshold": 0.6,
     "reference_short_side": 720,
 }
@@ -68,8 +69,6 @@ class MaskRCNNConfig(ReadingConfig):
         box_features, box_samples: width of the box head; regions sampled per training image.
         mask_channels: convolutions of the mask head.
         proposals: regions kept after non-maximum suppression.
-        decoder_hidden: units of the attention decoder.
-        ctc_weight: weight of the auxiliary CTC loss on the context states (0 builds no CTC layer).
         detection_threshold: boxes below this score are dropped.
         nms_threshold: IoU above which the weaker of two boxes is dropped.
         fragment_threshold: the weaker of two words is dropped where they share more than this fraction of
@@ -87,8 +86,6 @@ class MaskRCNNConfig(ReadingConfig):
     box_samples: int = Field(ge=4)
     mask_channels: tuple[int, ...]
     proposals: int = Field(ge=1)
-    decoder_hidden: int = Field(ge=8)
-    ctc_weight: float = Field(0.5, ge=0)
     detection_threshold: float = Field(0.5, ge=0, le=1)
     nms_threshold: float = Field(0.5, gt=0, lt=1)
     fragment_threshold: float = Field(0.6, gt=0, le=1)

@@ -13,12 +13,26 @@ from torch import Tensor, nn
 from torchvision.models.detection import _utils as det_utils
 from torchvision.models.detection.roi_heads import fastrcnn_loss
 from torchvision.ops import MultiScaleRoIAlign, batched_nms, box_iou, clip_boxes_to_image, remove_small_boxes
+from torchvision.ops.poolers import LevelMapper
 
 from dld_backends.maskrcnn.config import MaskRCNNConfig
-from dld_backends.maskrcnn.proposals import covered
+from dld_backends.maskrcnn.proposals import STRIDES, covered
 from dld_backends.maskrcnn.trunk import LEVELS
 
 MASK_SIZE = 28
+
+
+def region_pool(size: int) -> MultiScaleRoIAlign:
+    """RoIAlign of size x size on the pyramid level that suits each box (arXiv 1612.03144, equation 1).
+
+    The scales of the levels are given. torchvision infers them from the first image that it sees, whose
+    features are padded, and keeps them: a first image of one pixel would misplace all later boxes.
+    """
+    pool = MultiScaleRoIAlign(list(LEVELS), size, 2)
+    strides = STRIDES[: len(LEVELS)]
+    pool.scales = [1 / stride for stride in strides]
+    pool.map_levels = LevelMapper(strides[0].bit_length() - 1, strides[-1].bit_length() - 1)
+    return pool
 
 
 class BoxHead(nn.Module):
@@ -27,7 +41,7 @@ class BoxHead(nn.Module):
     def __init__(self, config: MaskRCNNConfig) -> None:
         super().__init__()
         self.config = config
-        self.pool = MultiScaleRoIAlign(list(LEVELS), 7, 2)
+        self.pool = region_pool(7)
         width = config.box_features
         self.layers = nn.Sequential(
             nn.Flatten(1),
@@ -46,7 +60,11 @@ class BoxHead(nn.Module):
         self, levels: OrderedDict[str, Tensor], boxes: list[Tensor], sizes: list[tuple[int, int]]
     ) -> tuple[Tensor, Tensor]:
         """Boxes per image [n, 4] -> logits [N, 2] and deltas [N, 8], float32."""
-        hidden = self.layers(self.pool(levels, boxes, sizes))
+        return self.judge(self.pool(levels, boxes, sizes))
+
+    def judge(self, pooled: Tensor) -> tuple[Tensor, Tensor]:
+        """The same from pooled features [N, C, 7, 7]."""
+        hidden = self.layers(pooled)
         return self.score(hidden).float(), self.deltas(hidden).float()
 
     @torch.no_grad()
@@ -108,7 +126,7 @@ class MaskHead(nn.Module):
 
     def __init__(self, config: MaskRCNNConfig) -> None:
         super().__init__()
-        self.pool = MultiScaleRoIAlign(list(LEVELS), MASK_SIZE // 2, 2)
+        self.pool = region_pool(MASK_SIZE // 2)
         blocks: list[nn.Module] = []
         width = config.fpn_channels
         for channels in config.mask_channels:

@@ -12,20 +12,13 @@ import torch
 from torch import Tensor
 from torchvision.models.detection.image_list import ImageList
 
-from dld_backends.detection.images import rounded_up
 from dld_backends.maskrcnn.config import MaskRCNNConfig
-from dld_backends.maskrcnn.heads import BoxHead, MaskHead
+from dld_backends.maskrcnn.cost import spotter_cost
+from dld_backends.maskrcnn.network import Network
 from dld_backends.maskrcnn.polygons import mask_polygon, without_fragments
-from dld_backends.maskrcnn.proposals import build_rpn
-from dld_backends.maskrcnn.trunk import Trunk
-from dld_backends.recognition.attention import AttentionDecoder
-from dld_backends.recognition.branch import RecognitionBranch
-from dld_backends.recognition.encoder import SequenceEncoder
 from dld_backends.recognition.maps import ReadingMaps
 from dld_backends.recognition.spotter import ReadingSpotter
 from dld_backends.recognition.words import Points, read_words
-from dld_core.decoders.charset import Charset
-from dld_core.decoders.words import readable_words
 from dld_core.types import Batch, BoxOutputs, TrainOutput, Word
 
 _SHOWN = 64  # proposals of an image that a teacher judges for its student
@@ -46,27 +39,9 @@ class MaskRCNNSpotter(ReadingSpotter):
     def __init__(self, config: MaskRCNNConfig | None = None) -> None:
         config = config or MaskRCNNConfig.parse({})
         super().__init__(config)
-        characters = Charset(config.charset)
-        self.trunk = Trunk(config)
-        self.rpn = build_rpn(config)
-        self.box_head = BoxHead(config)
-        self.mask_head = MaskHead(config)
-        encoder = SequenceEncoder(
-            config.recognition_channels, config.encoder_channels, config.lstm_hidden, config.lstm_layers
-        )
-        decoder = AttentionDecoder(
-            characters, encoder.features, config.decoder_hidden, max_length=config.max_length
-        )
-        fine = config.fpn_channels + (config.detail_channels[1] if config.detail_channels else 0)
-        self.reader = RecognitionBranch(
-            fine,
-            config.recognition_channels,
-            encoder,
-            decoder,
-            characters,
-            config.roi_size,
-            ctc_weight=config.ctc_weight,
-        )
+        network = Network(config)
+        self.trunk, self.rpn, self.reader = network.trunk, network.rpn, network.reader
+        self.box_head, self.mask_head = network.box_head, network.mask_head
 
     def reading_maps(self, images: Tensor) -> ReadingMaps:
         """What the recogniser reads from; proposals and heads do not run."""
@@ -96,9 +71,9 @@ class MaskRCNNSpotter(ReadingSpotter):
         images, sizes = self.stack(batch.images)
         levels, maps = self.trunk(images)
         proposals = [p[:_SHOWN].float() for p in self.rpn(ImageList(images, sizes), levels)[0]]
-        regions, texts = readable_words(batch, self.reader.charset, self.config.max_length)
-        trace = self.reader.trace(maps, regions, texts)
-        return TrainOutput({}, trace, box_outputs=self._box_outputs(levels, proposals, sizes))
+        return TrainOutput(
+            {}, self.trace(maps, batch), box_outputs=self._box_outputs(levels, proposals, sizes)
+        )
 
     def _box_outputs(
         self, levels: OrderedDict[str, Tensor], boxes: list[Tensor], sizes: list[tuple[int, int]]
@@ -130,17 +105,17 @@ class MaskRCNNSpotter(ReadingSpotter):
 
     def flops(self, height: int, width: int, words: int = 0) -> float:
         """FLOPs of one image, everything included (see `cost`); a multiply-add counts 2."""
-        from dld_backends.maskrcnn.cost import page_flops
-
-        height, width = rounded_up(height, self.size_divisor), rounded_up(width, self.size_divisor)
-        return page_flops(self.config, height, width, words)
+        return spotter_cost(self.config).at(height, width, words)
 
     # --- inference --------------------------------------------------------------------------------
 
-    def predict_group(self, images: Tensor, sizes: Sequence[tuple[int, int]]) -> list[list[Word]]:
+    def predict_group(
+        self, images: Tensor, sizes: Sequence[tuple[int, int]], shown: Sequence[Tensor]
+    ) -> list[list[Word]]:
         """Proposals, boxes, masks, and the reading of every polygon."""
         true_sizes = list(sizes)
         levels, maps = self.trunk(images)
+        maps = maps.showing(shown, sizes)
         proposals, _ = self.rpn(ImageList(images, true_sizes), levels)
         logits, deltas = self.box_head(levels, proposals, true_sizes)
         found = self.box_head.detect(logits, deltas, proposals, true_sizes)

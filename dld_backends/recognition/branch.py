@@ -1,8 +1,8 @@
-"""The recognition branch: regions of a shared feature map to text, for any trunk and any decoder."""
+"""The recogniser that reads shared feature maps, by attention or CTC, for any trunk."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
@@ -12,18 +12,20 @@ from torch import Tensor, nn
 
 from dld_backends.recognition.encoder import SequenceEncoder, conv_norm_relu, separable_norm_relu
 from dld_backends.recognition.maps import ReadingMaps
-from dld_backends.recognition.words import certainty
+from dld_backends.recognition.recogniser import Recogniser, Regional
+from dld_backends.recognition.words import Points
 from dld_core.decoders.charset import Charset
 from dld_core.decoders.precision import full_precision
 from dld_core.decoders.roi_sampling import sample_regions
-from dld_core.decoders.words import Regions, readable_words
+from dld_core.evaluation.cost import flops_of
 from dld_core.interfaces import SequenceDecoder
 from dld_core.types import RecognitionTrace
 
-__all__ = ["RecognitionBranch", "readable_words"]  # what a backend that reads regions needs
+STEPS_PER_WORD = 6
+"""Characters of an average word and its end token, for the cost."""
 
 
-class RecognitionBranch(nn.Module):
+class RecognitionBranch(Recogniser):
     """One convolution on the stride-4 map, regions sampled along their polygons, encoder, decoder.
 
     Args:
@@ -63,43 +65,30 @@ class RecognitionBranch(nn.Module):
         self.ctc_weight = ctc_weight
         self.ctc = nn.Linear(encoder.features, len(charset) + 1) if ctc_weight else None
 
-    def sample(
-        self, maps: ReadingMaps | Tensor, regions: Sequence[Sequence[Tensor | NDArray[np.float32]]]
-    ) -> Tensor:
-        """Rectified features [N, C, h, w] of every region, image by image."""
-        maps = ReadingMaps.of(maps)
+    def states(
+        self, maps: ReadingMaps, regions: Sequence[Sequence[Tensor | NDArray[np.float32]]]
+    ) -> Regional:
+        """Rectified features [N, C, h, w] of every region, image by image, and their context states."""
         features = sample_regions(self.smooth(maps.fine), regions, self.stride, self.roi_size)
-        if maps.detail is None:
-            return features
-        stride = self.stride * maps.fine.shape[-1] / maps.detail.shape[-1]
-        return torch.cat([features, sample_regions(maps.detail, regions, stride, self.roi_size)], 1)
+        if maps.detail is not None:
+            stride = self.stride * maps.fine.shape[-1] / maps.detail.shape[-1]
+            finer = sample_regions(maps.detail, regions, stride, self.roi_size)
+            features = torch.cat([features, finer], 1)
+        return Regional(features, self.encoder(features))
 
-    def trace(
-        self, maps: ReadingMaps | Tensor, regions: Regions, texts: Sequence[Sequence[str]]
-    ) -> RecognitionTrace:
-        """Read ground-truth regions, teacher-forced: the maps of a batch, per image regions and texts."""
-        features = self.sample(maps, regions)
-        context = self.encoder(features)
-        targets = self.decoder.encode([text for image in texts for text in image]).to(features.device)
-        counts = torch.tensor([len(image) for image in texts], device=features.device)
-        rows = torch.repeat_interleave(torch.arange(len(texts), device=features.device), counts)
-        if len(targets):
-            logits = self.decoder.logits(context, targets)
-        else:
-            logits = context.new_zeros((0, targets.shape[1], self.decoder.vocabulary_size))
-        return RecognitionTrace(features, context, logits, targets, rows)
+    def contexts(self, maps: ReadingMaps, polygons: Sequence[Points]) -> Iterator[tuple[list[int], Tensor]]:
+        """All regions at once: they are of one size."""
+        if len(polygons):
+            yield list(range(len(polygons))), self.states(maps, [polygons]).context
 
-    def losses(self, trace: RecognitionTrace, texts: Sequence[Sequence[str]]) -> dict[str, Tensor]:
-        """Loss of the trace's own targets (and the auxiliary CTC loss, weighted)."""
-        if len(trace.targets) == 0:
-            zero = trace.roi_features.sum() * 0
-            return {"recognition": zero, "ctc": zero} if self.ctc is not None else {"recognition": zero}
-        losses = {"recognition": self.decoder.loss_of_logits(trace.logits, trace.targets)}
-        if self.ctc is not None:
-            losses["ctc"] = self.ctc_weight * self._ctc_loss(
-                trace.context, [t for image in texts for t in image]
-            )
-        return losses
+    def losses(self, trace: RecognitionTrace) -> dict[str, Tensor]:
+        """Loss of the trace's own targets, and the auxiliary CTC loss, weighted."""
+        losses = super().losses(trace)
+        if self.ctc is None:
+            return losses
+        texts = self.decoder.decode(trace.targets)
+        ctc = self.ctc_weight * self._ctc_loss(trace.context, texts) if texts else losses["recognition"]
+        return {**losses, "ctc": ctc}
 
     def _ctc_loss(self, context: Tensor, texts: Sequence[str]) -> Tensor:
         assert self.ctc is not None
@@ -111,14 +100,20 @@ class RecognitionBranch(nn.Module):
         columns = torch.full_like(lengths, context.shape[1])
         return F.ctc_loss(log_probs, flat, columns, lengths, blank=0, zero_infinity=True)
 
+    def map_flops(self, maps: ReadingMaps) -> float:
+        """The convolution on the map."""
+        return flops_of(lambda: self.smooth(maps.fine))
+
     @torch.no_grad()
-    def read(
-        self, maps: ReadingMaps | Tensor, polygons: Sequence[NDArray[np.float32]]
-    ) -> list[tuple[str, float]]:
-        """Best text and its certainty for every region of one image, in order; maps are a batch of one."""
-        if not len(polygons):
-            return []
-        best = self.decoder.beam_search(self.encoder(self.sample(maps, [polygons])), 1)
-        texts = self.decoder.decode(best.tokens[:, 0])
-        sure = map(certainty, best.log_probs[:, 0].tolist(), best.lengths[:, 0].tolist())
-        return list(zip(texts, sure, strict=True))
+    def word_flops(self) -> float:
+        """Rectified features, encoder and decoder of one word."""
+        rows, columns = self.roi_size
+        fine = torch.empty(1, self.channels, 32, 32, device="meta")
+        grid = torch.empty(1, rows, columns, 2, device="meta")
+        tokens = torch.zeros(1, STEPS_PER_WORD, dtype=torch.int64, device="meta")
+
+        def read() -> Tensor:
+            regions = F.grid_sample(fine, grid, align_corners=False)
+            return self.decoder.logits(self.encoder(regions), tokens)
+
+        return flops_of(read)

@@ -1,43 +1,55 @@
-"""Loading safetensors weights into a spotter, with errors that say what to do."""
+"""Weights of a spotter from a file: which recogniser they hold, and how they fill it."""
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Mapping
 from pathlib import Path
+from typing import NamedTuple
 
-import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
-from torch import nn
+from torch import Tensor, nn
 
 from dld_core.errors import WeightsError
+from dld_core.pipeline.folder import model_file
 from dld_core.runtimes.norms import match_norms
+from dld_core.runtimes.weight_files import misfits, read_safetensors
+
+_LOG = logging.getLogger(__name__)
+READER = "reader."
+# A parameter that only this kind of recogniser has.
+_MARKS = {
+    "bridge": "adapter.weight",
+    "attention": "decoder.from_context.weight",
+    "ctc": "encoder.lstm.weight_ih_l0",
+}
 
 
-def load_weights(module: nn.Module, weights: str | Path | None, bundled: Path, preset: str) -> None:
-    """Fill `module` from a file.
+class Found(NamedTuple):
+    """Tensors by name, and the file that they came from."""
+
+    state: dict[str, Tensor]
+    path: Path
+
+
+def read_state(weights: str | Path | None, bundled: Path, preset: str) -> Found | None:
+    """What a file holds.
 
     Args:
-        weights: "bundled", a .safetensors file, a folder holding model.safetensors, or None (left as it is).
+        weights: "bundled", a .safetensors file, a folder holding model.safetensors, or None (gives None).
         bundled: the folder of the weights that ship with the library.
         preset: whose bundled file is NAME.safetensors.
 
     Raises:
-        WeightsError: absent, damaged, or of another architecture.
+        WeightsError: absent, damaged, or not made of finite floats.
     """
     if weights is None:
-        return
+        return None
     path = bundled / f"{preset}.safetensors" if str(weights) == "bundled" else Path(weights)
     if path.is_dir():
-        path = path / "model.safetensors"
+        path = model_file(path)
     if not path.is_file():
         raise WeightsError(_absent(path, weights, bundled, preset))
-    try:
-        state = load_file(path)
-    except (SafetensorError, OSError) as error:
-        raise WeightsError(
-            f"{path} is not a readable safetensors file ({error}); copy or download it again"
-        ) from None
-    _assign(module, {k: v.float() if v.is_floating_point() else v for k, v in state.items()}, path)
+    return Found(read_safetensors(path)[0], path)
 
 
 def _absent(path: Path, weights: str | Path, bundled: Path, preset: str) -> str:
@@ -50,16 +62,37 @@ def _absent(path: Path, weights: str | Path, bundled: Path, preset: str) -> str:
     )
 
 
-def _assign(module: nn.Module, state: dict[str, torch.Tensor], path: Path) -> None:
-    match_norms(module, state)  # weights with norms per scale bring their sets along
-    own = module.state_dict()
+def kind_of(state: Mapping[str, Tensor]) -> str | None:
+    """The recogniser that a state holds; None where it holds none."""
+    return next((kind for kind, mark in _MARKS.items() if READER + mark in state), None)
+
+
+def assign(spotter: nn.Module, found: Found) -> None:
+    """Fill a spotter.
+
+    A bridge that is not in the file stays as it ships. A recogniser in the file that is not the spotter's is
+    left out, and the log says so.
+
+    Raises:
+        WeightsError: the tensors are of another architecture.
+    """
+    state, path = found
+    own_kind, kind = kind_of(spotter.state_dict()), kind_of(state)
+    if kind is not None and kind != own_kind:
+        unused = [name for name in state if name.startswith(READER)]
+        state = {name: value for name, value in state.items() if name not in set(unused)}
+        _LOG.warning("%s: %d tensors of its recogniser (%s) are not used", path, len(unused), kind)
+        kind = None
+    match_norms(spotter, state)  # weights with norms per scale bring their sets along
+    own = spotter.state_dict()
     missing = sorted(own.keys() - state.keys())
-    unexpected = sorted(state.keys() - own.keys())
-    shapes = [k for k in sorted(own.keys() & state.keys()) if own[k].shape != state[k].shape]
+    if own_kind == "bridge" and kind is None:
+        missing = [name for name in missing if not name.startswith(READER)]
+    unexpected, shapes = sorted(state.keys() - own.keys()), misfits(own, state)
     if missing or unexpected or shapes:
         raise WeightsError(
             f"{path} does not fit this model: {len(missing)} tensors missing {missing[:3]}, "
             f"{len(unexpected)} unknown {unexpected[:3]}, {len(shapes)} of another shape {shapes[:3]}; "
             "use the options it was trained with"
         )
-    module.load_state_dict(state)
+    spotter.load_state_dict(state, strict=False)

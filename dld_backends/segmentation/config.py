@@ -11,6 +11,7 @@ from dld_backends.recognition.config import ReadingConfig
 
 # For small machines: a third of the cost of the Mask R-CNN spotter's `small`, or less.
 SMALL: Mapping[str, Any] = {
+    "recogniser": "bridge",
     "backbone": "mobilenetv4_conv_small",
     "folded_norm": False,
     "pixel_mean": (0.485, 0.456, 0.406),
@@ -33,6 +34,7 @@ SMALL: Mapping[str, Any] = {
 # Half the channels of the backbone, for phones and for trying things out.
 TINY: Mapping[str, Any] = {
     **SMALL,
+    "recogniser": "ctc",
     "backbone": "mobilenetv4_conv_small_050",
     "pyramid_channels": 32,
     "head_channels": 12,
@@ -62,7 +64,6 @@ class SegmentationConfig(ReadingConfig):
             rectangle for the others; "boxes" takes the rectangle always.
         curve_points: see above.
         min_side: words narrower than this many pixels are not taught and not returned.
-        beam_width: texts kept by the decoder's search.
     """
 
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {"small": SMALL, "tiny": TINY}
@@ -81,4 +82,3 @@ class SegmentationConfig(ReadingConfig):
     outline: Literal["curved", "boxes"] = "curved"
     curve_points: int = Field(7, ge=2, le=32)
     min_side: float = Field(3.0, ge=0)
-    beam_width: int = Field(8, ge=1)

@@ -12,19 +12,15 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from dld_backends.detection.images import rounded_up
-from dld_backends.recognition.branch import RecognitionBranch
-from dld_backends.recognition.encoder import SequenceEncoder
 from dld_backends.recognition.maps import ReadingMaps
 from dld_backends.recognition.spotter import ReadingSpotter
 from dld_backends.segmentation.config import SegmentationConfig
+from dld_backends.segmentation.cost import spotter_cost
 from dld_backends.segmentation.losses import binarization_losses
-from dld_backends.segmentation.network import BinarizationHead, LightTrunk
+from dld_backends.segmentation.network import Network
+from dld_backends.segmentation.onnx_spotter import OnnxSpotter
 from dld_backends.segmentation.pages import find_words
-from dld_core.decoders.charset import Charset
-from dld_core.decoders.ctc import CTCDecoder
 from dld_core.decoders.targets import draw_targets
-from dld_core.decoders.words import readable_words
 from dld_core.types import Batch, DenseMap, TrainOutput, Word
 
 
@@ -43,24 +39,21 @@ class SegmentationSpotter(ReadingSpotter):
     def __init__(self, config: SegmentationConfig | None = None) -> None:
         config = config or SegmentationConfig.parse({})
         super().__init__(config)
-        self.trunk = LightTrunk(config)
-        self.head = BinarizationHead(config)
-        self.reader = _reader(config)
+        network = Network(config)
+        self.trunk, self.head, self.reader = network.trunk, network.head, network.reader
 
     @classmethod
     def create(cls, weights: str | Path | None = "bundled", device: str = "cpu", **options: Any) -> Any:
         """Build one in eval mode; an OnnxSpotter where the weights are a file that `dld export` wrote."""
         if weights is not None and Path(weights).suffix == ".onnx":
-            from dld_backends.segmentation.onnx_spotter import OnnxSpotter
-
             return OnnxSpotter.create(weights, device, **options)
         return super().create(weights, device, **options)
 
     def export(self, file: Path, calibration: Sequence[NDArray[np.uint8]] | None = None) -> list[Path]:
         """Write it as ONNX; see `dld_core.interfaces.Exportable`."""
-        from dld_backends.segmentation.export import export
+        from dld_backends.segmentation.export import export  # needs onnx, which is optional
 
-        return export(self, file, calibration)
+        return export(self.state_dict(), self.config, file, calibration)
 
     def reading_maps(self, images: Tensor) -> ReadingMaps:
         """The map that head and recogniser share, and the recogniser's own finer one."""
@@ -79,9 +72,8 @@ class SegmentationSpotter(ReadingSpotter):
     def teacher_outputs(self, batch: Batch) -> TrainOutput:
         """The trace of the true regions and the text map, from one pass of the trunk."""
         maps = self.reading_maps(self.stack(batch.images)[0])
-        regions, texts = readable_words(batch, self.reader.charset, self.config.max_length)
         text = self.head.text(maps.fine).squeeze(1).float()
-        return TrainOutput({}, self.reader.trace(maps, regions, texts), self._shown(text))
+        return TrainOutput({}, self.trace(maps, batch), self._shown(text))
 
     def _shown(self, text: Tensor) -> dict[str, DenseMap]:
         """The logits of text, for a student or teacher at another resolution.
@@ -109,36 +101,14 @@ class SegmentationSpotter(ReadingSpotter):
 
     def flops(self, height: int, width: int, words: int = 0) -> float:
         """FLOPs of one image, everything included (see `cost`); a multiply-add counts 2."""
-        from dld_backends.segmentation.cost import page_flops
-
-        height, width = rounded_up(height, self.size_divisor), rounded_up(width, self.size_divisor)
-        return page_flops(self.config, height, width, words)
+        return spotter_cost(self.config).at(height, width, words)
 
     @torch.no_grad()
-    def predict_group(self, images: Tensor, sizes: Sequence[tuple[int, int]]) -> list[list[Word]]:
+    def predict_group(
+        self, images: Tensor, sizes: Sequence[tuple[int, int]], shown: Sequence[Tensor]
+    ) -> list[list[Word]]:
         """The map, its regions, and the reading of every region."""
-        maps = self.reading_maps(images)
+        maps = self.reading_maps(images).showing(shown, sizes)
         text = self.head.probability(maps.fine).cpu().numpy()
         reads = [partial(self.reader.read, maps.of_image(index)) for index in range(len(sizes))]
         return [find_words(*page, self.config) for page in zip(text, sizes, reads, strict=True)]
-
-
-def _reader(config: SegmentationConfig) -> RecognitionBranch:
-    characters = Charset(config.charset)
-    encoder = SequenceEncoder(
-        config.recognition_channels + config.detail_channels,
-        config.encoder_channels,
-        config.lstm_hidden,
-        config.lstm_layers,
-    )
-    decoder = CTCDecoder(characters, encoder.features, config.max_length, config.beam_width)
-    return RecognitionBranch(
-        config.pyramid_channels,
-        config.recognition_channels,
-        encoder,
-        decoder,
-        characters,
-        config.roi_size,
-        separable=True,
-        detail=config.detail_channels,
-    )

@@ -102,7 +102,7 @@ def _silence_libtiff() -> None:
     The handler belongs to the whole process; a libtiff of another library is not touched.
     """
     try:
-        set_handler = ctypes.CDLL(_imaging.__file__).TIFFSetErrorHandler
+        set_handler = ctypes.CDLL(str(_imaging.__file__)).TIFFSetErrorHandler
     except (AttributeError, OSError):  # linked in with its names hidden, as on Windows
         return
     set_handler.restype, set_handler.argtypes = ctypes.c_void_p, [ctypes.c_void_p]

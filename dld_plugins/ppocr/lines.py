@@ -14,12 +14,12 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from dld_core.decoders.line_encoder import HEIGHT
 from dld_plugins.ppocr.regions import Box
 
 Pixels = NDArray[np.uint8]  # [H, W, 3]
 Floats = NDArray[np.float64]
 
-HEIGHT = 48
 _TALL = 1.5  # times as high as wide: read from top to bottom
 _FAR = 5  # columns between characters that part words even without a space
 

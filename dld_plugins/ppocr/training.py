@@ -10,13 +10,12 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
+from dld_core.decoders.line_encoder import COLUMN, HEIGHT
 from dld_core.decoders.roi_sampling import region_grids, sample_points
 from dld_core.decoders.targets import draw_targets
 from dld_core.decoders.words import Regions
 from dld_core.types import Batch
-from dld_plugins.ppocr.config import COLUMN
 from dld_plugins.ppocr.files import Triple
-from dld_plugins.ppocr.lines import HEIGHT
 
 STRIDE = 32
 SHRINK_RATIO = (

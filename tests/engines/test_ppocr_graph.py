@@ -11,10 +11,10 @@ import pytest
 import torch
 
 from dld_core import WeightsError
+from dld_core.runtimes.graph import Graph, OnnxModule
+from dld_core.runtimes.operators import OPERATORS
 from dld_plugins.ppocr import conversion
 from dld_plugins.ppocr.conversion import convert, difference
-from dld_plugins.ppocr.graph import Graph, OnnxModule
-from dld_plugins.ppocr.operators import OPERATORS
 
 onnx = pytest.importorskip("onnx", reason='converting needs onnx: pip install "dld[rapidocr]"')
 pytest.importorskip("onnxruntime", reason='the proof needs onnxruntime: pip install "dld[rapidocr]"')

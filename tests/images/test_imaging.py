@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 import os
 import struct
 import sys
@@ -20,6 +21,7 @@ from dld_core.errors import ImageError, MissingExtraError
 from dld_core.images import (
     ImageLimits,
     WorkingLimits,
+    full_factor,
     import_cv2,
     list_images,
     load_image,
@@ -607,11 +609,14 @@ def test_resize_refuses_nonsense(photo: np.ndarray, arguments: dict[str, object]
 def test_scale_to() -> None:
     assert scale_to(1080, 1920, 720) == scale_to(1080, 1920, 720, WorkingLimits())
     fit = scale_to(1080, 1920, 720)
-    assert (fit.height, fit.width, fit.note) == (720, 1280, None)
+    assert (fit.height, fit.width, fit.note) == (1080, 1920, None), "no native pixel is given up"
     fit = scale_to(1080, 1920, 720, fraction=0.5)
-    assert (fit.height, fit.width) == (360, 640)
+    assert (fit.height, fit.width) == (540, 960)
+    fit = scale_to(600, 480, 720)
+    assert (fit.height, fit.width) == (900, 720), "a small image is enlarged to the reference"
     fit = scale_to(300, 200, 720)
-    assert (fit.height, fit.width) == (1080, 720)
+    assert (fit.height, fit.width) == (600, 400), "but no further than twice its size"
+    assert scale_to(100, 16_000, 736).height == 100, "and a strip only to the area of a page"
 
 
 @pytest.mark.parametrize("size", [(1, 5000), (5000, 1), (1, 1), (4000, 3000), (720, 90_000), (37, 53)])
@@ -621,12 +626,12 @@ def test_scale_to_keeps_limits_and_aspect(size: tuple[int, int], fraction: float
     fit = scale_to(*size, 720, limits, fraction)
     assert 1 <= fit.height * fit.width <= 1_000_000
     assert max(fit.height, fit.width) <= 4096
-    assert fit.height <= 8 * size[0]
+    assert fit.height <= 8 * max(1.0, fraction) * size[0] + 1
     factor = max(fit.height, fit.width) / max(size)
     assert abs(fit.height - size[0] * factor) <= 1
     assert abs(fit.width - size[1] * factor) <= 1
-    short = min(fit.height, fit.width)
-    assert (fit.note is None) == (short == round(720 * fraction))
+    capped = full_factor(*size, 720, limits) > min(1000 / math.sqrt(size[0] * size[1]), 4096 / max(size))
+    assert (fit.note is not None) == (capped and fraction >= 1)
 
 
 # ---------------------------------------------------------------- OpenCV
