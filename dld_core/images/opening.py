@@ -277,9 +277,11 @@ def _decode(
 
 def _has_more_pages(found: Opened) -> bool:
     try:
-        return turn_to(found, 2)
-    except ImageError:
-        return True
+        with quiet():
+            more = bool(getattr(found.picture, "is_animated", False))
+    except Exception:  # damage after the first page
+        more = True
+    return more and found.own and found.picture.format != "MPO"
 
 
 def _orientation(picture: Image.Image) -> int:

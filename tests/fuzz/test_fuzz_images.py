@@ -1,33 +1,20 @@
-"""Mutated image files: a result or an ImageError, each within 10 s, all of them within 1 GiB.
-
-python tests/fuzz/test_fuzz_images.py COUNT SEED        (what the test runs in a process of its own)
-"""
+"""Image files of every format, broken at random: a result or an ImageError, in bounded time and memory."""
 
 from __future__ import annotations
 
 import io
-import json
 import random
-import resource
 import struct
-import subprocess
-import sys
-import time
 import zlib
-from collections.abc import Callable
 from itertools import islice
 from typing import Any
 
 import numpy as np
-import pytest
+from mutate import mutated, survives
 from PIL import Image
 
-from dld_core.errors import ImageError
 from dld_core.images import load_image, load_pages, open_image
 
-SECONDS, BYTES = 10.0, 2**30
-QUICK = 1500
-"""Mutations without --fuzz."""
 EXTREME = (0, 1, 0x7F, 0xFF, 0x7FFF, 0xFFFF, 0x7FFFFFFF, 0xFFFFFFFF)
 
 
@@ -73,24 +60,15 @@ def samples() -> list[bytes]:
     return files
 
 
-def mutated(content: bytes, others: list[bytes], rng: random.Random) -> bytes:
-    """A file with some damage, near its beginning as often as anywhere."""
-    data = bytearray(content)
-    for _ in range(rng.randint(1, 3)):
-        at = rng.randrange(min(len(data), rng.choice((64, len(data)))))
-        kind = rng.random()
-        if kind < 0.5:
-            data[at] = rng.randrange(256)
-        elif kind < 0.75:
-            order, (form, size) = rng.choice("<>"), rng.choice((("H", 2), ("I", 4)))
-            data[at : at + size] = struct.pack(order + form, rng.choice(EXTREME) & (256**size - 1))
-        elif kind < 0.85:
-            del data[at : at + rng.randint(1, 40)]
-        elif kind < 0.95:
-            data[at:at] = rng.choice(others)[at : at + rng.randint(1, 40)]
-        else:
-            del data[max(at, 12) :]
-        data = data or bytearray(b"\0")
+def broken(content: bytes, rng: random.Random) -> bytes:
+    """A file with some damage, to the numbers of its header as often as to any bytes."""
+    if rng.random() < 0.5:
+        data = bytearray(content)
+        for _ in range(rng.randint(1, 3)):
+            at, (form, size) = rng.randrange(min(len(data), 96)), rng.choice((("B", 1), ("H", 2), ("I", 4)))
+            data[at : at + size] = struct.pack(rng.choice("<>") + form, rng.choice(EXTREME) % 256**size)
+    else:
+        data = bytearray(mutated(content, rng))
     return with_checksums(bytes(data)) if data.startswith(b"\x89PNG") and rng.random() < 0.8 else bytes(data)
 
 
@@ -104,52 +82,21 @@ def with_checksums(png: bytes) -> bytes:
     return bytes(data)
 
 
-def read(content: bytes) -> tuple[int, float]:
-    """How many readings of a file succeed, and the seconds of computing that the slowest took."""
-    openers: list[Callable[[], object]] = [
-        lambda: open_image(content, exif=False),
-        lambda: load_image(content).pixels,
-        lambda: list(islice(load_pages(content), 5)),
-    ]
-    fine, slowest = 0, 0.0
-    for opener in openers:
-        start = time.process_time()
-        try:
-            opener()
-            fine += 1
-        except ImageError:
-            pass
-        slowest = max(slowest, time.process_time() - start)
-    return fine, slowest
-
-
-def main(count: int, seed: int) -> None:
-    """Print the slowest reading, the peak memory and how many readings succeeded."""
-    rng, files = random.Random(seed), samples()
-    slowest, fine = 0.0, 0
-    for index in range(count):
-        content = mutated(files[index % len(files)], files, rng)
-        successes, seconds = read(content)
-        assert seconds < SECONDS, content.hex()
-        slowest, fine = max(slowest, seconds), fine + successes
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    print(json.dumps({"slowest": slowest, "peak": peak, "fine": fine}))
+def read(content: bytes) -> None:
+    open_image(content, exif=False)
+    load_image(content)
+    list(islice(load_pages(content), 5))
 
 
 def test_samples_open() -> None:
-    assert {read(content)[0] for content in samples()} == {3}
+    for content in samples():
+        read(content)
 
 
-def test_mutated_images_give_a_result_or_our_error(request: pytest.FixtureRequest) -> None:
-    count = int(request.config.getoption("--fuzz", default=None) or QUICK)
-    command = [sys.executable, "-W", "error", __file__, str(count), "7"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr[-3000:]
-    assert done.stderr == ""
-    found = json.loads(done.stdout)
-    assert found["peak"] < BYTES
-    assert found["fine"] > count / 4, "most files are so damaged that nothing is tested"
-
-
-if __name__ == "__main__":
-    main(int(sys.argv[1]), int(sys.argv[2]))
+def test_any_image(fuzz_rounds: int | None, fuzz_seed: int) -> None:
+    rng, files, fine = random.Random(f"images {fuzz_seed}"), samples(), 0
+    rounds = fuzz_rounds or 600
+    for index in range(rounds):
+        content = broken(files[index % len(files)], rng)
+        fine += survives(content[:200], read, content)
+    assert fine > rounds / 10, "most files are so damaged that nothing is tested"
