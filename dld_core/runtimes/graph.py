@@ -161,7 +161,8 @@ class OnnxModule(nn.Module):
 
     def __init__(self, graph: Graph) -> None:
         super().__init__()
-        graph = replace(graph, nodes=fused(graph.nodes, graph.constants, graph.output)).until(graph.output)
+        # Constants that fusing leaves idle stay, for weights that were saved with them.
+        graph = replace(graph, nodes=fused(graph.nodes, graph.constants, graph.output))
         self.input, self.output = graph.input, graph.output
         self._nodes = graph.nodes
         self._last = _last_uses(graph)
