@@ -177,7 +177,7 @@ class PPOCRSpotter(TrainableSpotter):
         height, width = pixels.shape[:2]
         options = self.config.region_options(bool(self.taught))
         boxes = find_lines(self._probability(pixels, size), (height, width), options)
-        lines = [cut_out(pixels, box) for box in boxes]
+        lines = [cut_out(pixels, box, smooth=self.reads_native) for box in boxes]
         for line, reading in zip(lines, self._readings(lines), strict=True):
             if reading.score >= self.config.min_score:
                 for text, score, points in words_of(line, reading):
@@ -203,23 +203,21 @@ class PPOCRSpotter(TrainableSpotter):
     def _readings(self, lines: Sequence[Line]) -> list[Reading]:
         """What every line says, in order."""
         found: dict[int, Reading] = {}
-        for group, width in batches(lines, self.config.reader_batch, self.config.reader_width):
-            some = [lines[index] for index in group]
-            tokens, sure = self._best_tokens(as_input(some, width, smooth=self.reads_native))
-            for index, line, own, certainty in zip(group, some, tokens, sure, strict=True):
-                covered = len(own) * line.aspect * HEIGHT / width
-                found[index] = best_path(own, certainty, self.charset, covered)
+        for group, width in batches(lines, self.config.reader_area, self.config.reader_width):
+            columns = self._columns(as_input([lines[index] for index in group], width))
+            for index, *own in zip(group, *columns, strict=True):
+                found[index] = best_path(*own, self.charset)
         return [found[index] for index in range(len(lines))]
 
-    def _best_tokens(self, x: NDArray[np.float32]) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-        """The best token of every column and its probability, [n, T] each."""
+    def _columns(self, x: NDArray[np.float32]) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
+        """Of every column the best token, its probability, and the probability of a space, [n, T] each."""
         if self._on_onnx:
             says = self._sessions.run(self.files.reader, reader_constants(self.reader, self.decoder), x)
             tokens = says.argmax(2)
-            return tokens, np.take_along_axis(says, tokens[:, :, None], 2)[:, :, 0]
+            return tokens, np.take_along_axis(says, tokens[:, :, None], 2)[:, :, 0], says[:, :, -1]
         context = self.reader(torch.from_numpy(x).to(module_device(self)))
-        sure, best = self.decoder.classify(context).float().softmax(-1).max(-1)
-        return best.cpu().numpy(), sure.cpu().numpy()
+        says = self.decoder.classify(context).float().softmax(-1)
+        return tuple(part.cpu().numpy() for part in (says.argmax(-1), says.amax(-1), says[:, :, -1]))
 
     @property
     def _on_onnx(self) -> bool:
