@@ -22,6 +22,7 @@ from dld_backends.recognition.maps import ReadingMaps
 from dld_backends.recognition.recogniser import AnyRegions, Recogniser, Regional
 from dld_backends.recognition.words import Points, Spans
 from dld_core.decoders.charset import Charset
+from dld_core.decoders.ctc import CTCDecoder
 from dld_core.decoders.line_encoder import (
     COLUMN,
     HEIGHT,
@@ -123,6 +124,7 @@ class BridgeRecogniser(Recogniser):
         """From the columns of the best path; known where that path says the text, and the text has blanks."""
         if not any(" " in text.strip() for text in texts):
             return [() for _ in texts]
+        assert isinstance(self.decoder, CTCDecoder)
         paths = self.decoder.classify(context).argmax(2).cpu().numpy()
         edge = HEIGHT * self.margin / (1 + 2 * self.margin)
         widths = [line_width(grown(polygon, self.margin), LONGEST) for polygon in polygons]

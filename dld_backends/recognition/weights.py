@@ -7,6 +7,7 @@ makes what is bundled of what was trained (see `strip`).
 
 from __future__ import annotations
 
+import json
 import logging
 import sys
 from collections.abc import Mapping
@@ -19,7 +20,7 @@ from dld_core.errors import WeightsError
 from dld_core.pipeline.folder import model_file
 from dld_core.runtimes.norms import match_norms
 from dld_core.runtimes.weight_files import misfits, read_safetensors
-from dld_core.training.weights import save_tensors
+from dld_core.training.weights import save_weights
 
 _LOG = logging.getLogger(__name__)
 READER = "reader."
@@ -112,7 +113,8 @@ def strip(source: Path, target: Path) -> None:
     """
     state, header = read_safetensors(source)
     kept = {k: v for k, v in state.items() if not k.startswith(READER) or k == READER + _MARKS["bridge"]}
-    save_tensors(target, kept, half=True, metadata=header)
+    options = json.loads(header.get("options", "{}"))
+    save_weights(target, kept, header.get("backend", ""), options, half=True)
 
 
 if __name__ == "__main__":
