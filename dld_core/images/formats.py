@@ -66,10 +66,10 @@ def damaged(label: str, error: Exception) -> ImageError:
 
 
 class _Silence(threading.local):
-    """The state of a warning filter that ignores Pillow's warnings in this thread while `on`.
+    """A warning filter that ignores Pillow's warnings in this thread while `on`.
 
-    `warnings.catch_warnings` would change the filters of all threads, and would show again what other
-    libraries show once.
+    `warnings.catch_warnings` would change the filters of all threads, and other libraries' warnings that are
+    to be shown once would be shown again.
     """
 
     on = False
@@ -77,6 +77,9 @@ class _Silence(threading.local):
     def match(self, module: str) -> bool:
         """Whether to ignore a warning of this module; called by `warnings` for every one."""
         return self.on and module.startswith("PIL")
+
+    def __reduce__(self) -> str:  # some libraries send the filters to other processes
+        return "_silence"
 
 
 _silence = _Silence()
@@ -110,9 +113,8 @@ def _silence_libtiff() -> None:
 
 
 _silence_libtiff()
-logging.getLogger("PIL").addHandler(
-    logging.NullHandler()
-)  # else its errors reach stderr where no log is set up
+# Without a handler of its own, Pillow's logged errors reach stderr where the application sets up no log.
+logging.getLogger("PIL").addHandler(logging.NullHandler())
 
 
 def _is_heif(head: bytes) -> bool:

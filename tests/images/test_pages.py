@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import pickle
 import subprocess
 import sys
 import threading
@@ -254,6 +255,7 @@ def test_only_the_thread_that_reads_is_quiet_and_warnings_as_errors_lose_no_phot
         warnings.simplefilter("always")
         load_image(tmp_path / "a.jpg")
         assert not caught
+        assert pickle.loads(pickle.dumps(warnings.filters)) == warnings.filters
         thread = threading.Thread(target=other)
         thread.start()
         thread.join()
