@@ -78,7 +78,7 @@ def test_onnxruntime_reads_with_weights_as_they_have_become() -> None:
     before = spotter.predict([image])
     with torch.no_grad():
         for parameter in spotter.parameters():
-            parameter.mul_(1.01)
+            parameter.mul_(1.15)
     after = spotter.predict([image])
     plain = copy.deepcopy(spotter)
     plain._runtime = "torch"
@@ -99,7 +99,7 @@ def test_the_networks_in_pieces_are_the_published_ones() -> None:
     lines = np.random.default_rng(0).uniform(-1, 1, (2, 3, 48, 96)).astype(np.float32)
     with torch.no_grad():
         says = spotter.decoder.classify(spotter.reader(torch.from_numpy(lines))).softmax(-1)
-    tokens, sure, spaces = spotter._columns(lines)
+        tokens, sure, spaces = spotter._columns(lines)
     assert tokens.tolist() == says.argmax(-1).tolist()
     assert np.allclose(sure, says.max(-1).values, atol=1e-3)
     assert np.allclose(spaces, says[:, :, -1], atol=1e-3)
@@ -203,7 +203,7 @@ def test_a_student_is_saved_and_loaded(tmp_path: Path) -> None:
     wrapper = DLDWrapper("ppocr", device="cpu", threads=1, region_width=96)
     with torch.no_grad():
         for parameter in wrapper.spotter.parameters():
-            parameter.mul_(1.01)
+            parameter.mul_(1.15)
     image = samples.page(97, 131, samples.WORDS[1:3]).permute(1, 2, 0).numpy()
     folder = wrapper.save(tmp_path / "student")
     again = DLDWrapper.load(folder, device="cpu")
@@ -213,7 +213,7 @@ def test_a_student_is_saved_and_loaded(tmp_path: Path) -> None:
     with pytest.raises(WeightsError, match="not a readable"):
         PPOCRSpotter.create(weights=tmp_path / "nowhere.safetensors")
     (tmp_path / "broken.safetensors").write_bytes(b"no weights")
-    with pytest.raises(WeightsError, match="does not hold weights"):
+    with pytest.raises(WeightsError, match="not a readable"):
         PPOCRSpotter.create(weights=tmp_path / "broken.safetensors")
     if TINY:
         with pytest.raises(WeightsError, match="does not fit the preset 'tiny'"):
