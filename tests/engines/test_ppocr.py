@@ -86,7 +86,7 @@ def test_onnxruntime_reads_with_weights_as_they_have_become() -> None:
     assert compare.difference(before[0], after[0]) is not None
     spotter.load_state_dict(shared().state_dict())
     assert compare.difference(before[0], spotter.predict([image])[0]) is None
-    rate = torch.optim.AdamW(spotter.parameters(), lr=0.05, weight_decay=0.2, fused=True)
+    rate = torch.optim.AdamW(spotter.parameters(), lr=0.5, weight_decay=0.9, fused=True)
     for parameter in spotter.parameters():
         parameter.grad = torch.zeros_like(parameter)
     rate.step()  # torch does not count what a fused optimiser does
