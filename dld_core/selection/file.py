@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import ConfigDict, Json
+from safetensors.torch import save
 from torch import Tensor
 
 from dld_core.config import PartConfig, write_file
@@ -43,8 +44,6 @@ def save_selector(selector: ResolutionSelector, path: str | Path, half: bool = T
         ConfigError: its class is not registered, so that nobody could load it.
         OSError: it cannot be written.
     """
-    from safetensors.torch import save
-
     kind = type(selector)
     name = selectors.name_of(kind)
     if name is None:
