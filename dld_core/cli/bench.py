@@ -13,14 +13,12 @@ from rich.progress import track
 from rich.table import Table
 
 from dld_core.cli.building import OPTION_FORM, OPTION_HELP, none, spotter_options
-from dld_core.evaluation.fixed import FixedScale, parse_scales
+from dld_core.evaluation.fixed import parse_scales
 from dld_core.images import list_images, open_image
 from dld_core.pipeline.wrapper import DLDWrapper
-from dld_core.selection import CostModel, DynamicResolution
-from dld_core.selection.selected import SelectedScale
-from dld_core.study.bench import Reader, ScaleCost
+from dld_core.runtimes.devices import cpu_threads
+from dld_core.study.bench import ScaleCost, readers_of
 from dld_core.study.bench import bench as measure
-from dld_core.study.bench import threads as using
 
 
 def bench(
@@ -53,13 +51,12 @@ def bench(
     chosen = parse_scales(scales)
     loads = [partial(open_image, path) for path in list_images(images)[:limit]]
     with (
-        using(threads) as number,  # before the spotter: engines take their threads when they are made
+        cpu_threads(threads) as number,  # before the spotter: engines take their threads when they are made
         DLDWrapper(
             backend, none(weights), device, selector=none(selector), **spotter_options(option)
         ) as wrapper,
     ):
-        readers: list[Reader] = [FixedScale(wrapper.spotter, scale, relative_to) for scale in chosen]
-        readers += _chosen(wrapper)
+        readers = readers_of(wrapper, chosen, relative_to)
         costs = measure(readers, loads, repeats, warmup, wrapper.device, _progress)
         about = {
             "backend": backend,
@@ -74,13 +71,6 @@ def bench(
     _print_json(about, costs) if json else _print_table(about, costs)
 
 
-def _chosen(wrapper: DLDWrapper) -> list[SelectedScale]:
-    """The selector's choice, where there is a selector."""
-    if wrapper.selector is None:
-        return []
-    return [SelectedScale(DynamicResolution(wrapper.selector, CostModel(wrapper.spotter, wrapper.working)))]
-
-
 def _progress(rounds: Iterable[int]) -> Iterable[int]:
     return track(list(rounds), description="measuring", console=Console(stderr=True))
 
@@ -89,7 +79,7 @@ def _print_json(about: dict[str, Any], costs: list[ScaleCost]) -> None:
     unit = {
         "gflops": "1e9 FLOPs counted on real runs, a multiply-add as 2",
         "gmacs": "1e9 multiply-adds",
-        "gelements": "1e9 elements through operators declared free (activations, normalisation, pooling)",
+        "gelements": "1e9 elements through operators without FLOPs (activations, norms, pooling, copies)",
         "latency": "one image at a time, from decoded pixels to words",
         "memory": "MB (1e6 bytes), peak resident memory of the whole process",
     }

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple, TypeVar
 
@@ -163,10 +163,11 @@ def evaluate(
     given |= {} if gamma is None else {"gamma": gamma}
     part = _Part(str(backend), none(weights), device, given)
     if scales is not None:
-        _show_curve(task.curve(images, part, scales, out), json)
-        return
-    result, failed = task.of_backend(images, part, parse_scale(scale), out)
-    _show(result, json)
+        rows, failed = task.curve(images, part, scales, out)
+        _show_curve(rows, json)
+    else:
+        result, failed = task.of_backend(images, part, parse_scale(scale), out)
+        _show(result, json)
     if failed:
         raise typer.Exit(1)
 
@@ -194,8 +195,7 @@ class _Task:
     rule: LexiconRule
 
     def of_files(self, predictions: Path, layout: Layout, scored: bool) -> EvaluationResult:
-        found = align(self.truth, read_predictions(predictions, layout, scored))
-        return score(self.truth, found, self.protocol, self.lexicons, self.rule)
+        return self.scored(align(self.truth, read_predictions(predictions, layout, scored)))
 
     def of_backend(
         self, images: Path, part: _Part, scale: Scale | None, out: Path | None
@@ -207,32 +207,44 @@ class _Task:
         with part.open(scale=scale) as wrapper:
             scale = wrapper.scale
             readings = read_all(files, wrapper.spot, _progress)
-        for name, error in readings.errors.items():
-            _say(f"{files[name]}: {error}")
-        truth = {name: words for name, words in self.truth.items() if name not in readings.errors}
         if out is not None:
             write_predictions(out, readings)
         extras = {"backend": part.backend, "weights": wrapper.weights, "scale": scale, **readings.cost()}
-        result = score(truth, readings.words, self.protocol, self.lexicons, self.rule, extras)
-        return result, len(readings.errors)
+        return self.without(readings.errors).scored(readings.words, extras), _report(readings.errors, files)
 
-    def curve(self, images: Path, part: _Part, scales: str, out: Path | None) -> list[dict[str, Any]]:
-        """Score every scale; csv, json and plot go to `out`."""
-        chosen = parse_scales(scales)
+    def without(self, names: Collection[str]) -> _Task:
+        """The same task less some images."""
+        return replace(self, truth={name: w for name, w in self.truth.items() if name not in names})
+
+    def scored(
+        self, words: Mapping[str, ImageWords], extras: dict[str, Any] | None = None
+    ) -> EvaluationResult:
+        """The scores of what was read."""
+        return score(self.truth, words, self.protocol, self.lexicons, self.rule, extras)
+
+    def curve(
+        self, images: Path, part: _Part, scales: str, out: Path | None
+    ) -> tuple[list[dict[str, Any]], int]:
+        """The scores of every scale, csv, json and plot of which go to `out`, and how many images failed."""
+        chosen, errors = parse_scales(scales), dict[str, str]()
         files, _ = annotated_images(images, self.truth)
         with part.open() as wrapper:
             readers = [FixedScale(wrapper.spotter, scale) for scale in chosen]
             points = trace(
-                readers,
-                files,
-                lambda words: score(self.truth, words, self.protocol, self.lexicons, self.rule),
-                _progress,
+                readers, files, lambda words: self.without(errors).scored(words), errors, _progress
             )
             about = {"backend": part.backend, "weights": wrapper.weights, "device": wrapper.device}
         if out is not None:
             for path in save(points, out, about, _say):
                 _say(f"wrote {path}")
-        return [point.row() for point in points]
+        return [point.row() for point in points], _report(errors, files)
+
+
+def _report(errors: Mapping[str, str], files: Mapping[str, Path]) -> int:
+    """Say which images could not be read; how many."""
+    for name, error in errors.items():
+        _say(f"{files[name]}: {error}")
+    return len(errors)
 
 
 def _show_curve(rows: list[dict[str, Any]], as_json: bool) -> None:

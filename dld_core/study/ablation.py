@@ -22,7 +22,12 @@ from pydantic import Field, field_validator
 from dld_core.config import PartConfig, read_yaml
 from dld_core.errors import ConfigError
 from dld_core.pipeline.folder import SELECTOR_FILE
+from dld_core.study import study
 from dld_core.study.config import DEFAULT_GAMMAS, SetConfig, StudyConfig, SystemConfig, checked_prices
+from dld_core.training.distill.config import DistillConfig
+from dld_core.training.distill.engine import distill
+from dld_core.training.selector.config import SelectorRunConfig
+from dld_core.training.selector.making import is_made, run_selector
 
 Say = Callable[[str], None]
 Track = Callable[[Iterable[Any]], Iterable[Any]]
@@ -104,8 +109,6 @@ def ablate(
     Raises:
         ConfigError, DataError, TrainingError, ...: as of `dld distill` and `dld study`.
     """
-    from dld_core.study import study
-
     config = AblationConfig.load(path)
     runs = config.runs(path.parent)
     kinds = {"data" in values for values in runs.values()}
@@ -128,9 +131,6 @@ def _students(
     config: AblationConfig, runs: Mapping[str, dict[str, Any]], out: Path, say: Say
 ) -> dict[str, SystemConfig]:
     """Teach the students; the teacher and they, as systems."""
-    from dld_core.training.distill.config import DistillConfig
-    from dld_core.training.distill.engine import distill
-
     settings = {name: DistillConfig.parse(values, where=f"variant {name!r}") for name, values in runs.items()}
     first = next(iter(settings.values()))
     systems = {
@@ -164,9 +164,6 @@ def _selectors(
     config: AblationConfig, runs: Mapping[str, dict[str, Any]], out: Path, say: Say
 ) -> dict[str, SystemConfig]:
     """Make the selectors; their spotter, as one system that they all choose for."""
-    from dld_core.training.selector.config import SelectorRunConfig
-    from dld_core.training.selector.making import is_made, run_selector
-
     settings = {
         name: SelectorRunConfig.parse(values, where=f"variant {name!r}") for name, values in runs.items()
     }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 
-from dld_core.data import readings
+from dld_core.data import pseudo_labels
 from dld_core.data.sources import ImagesSourceConfig, PhotosSource, Source, SynthSource
 from dld_core.decoders.charset import coverage
 from dld_core.errors import ConfigError
@@ -38,7 +38,7 @@ def _texts(source: Source) -> Iterator[str]:
     if isinstance(source, PhotosSource) and not source.config.ignore_text:
         if isinstance(source.config, ImagesSourceConfig):
             for path in source.config.paths():
-                page = readings.find(source.config.labels or "", path)
+                page = pseudo_labels.find(source.config.labels or "", path)
                 yield from (
                     w.text for w in (page.words if page else ()) if w.score >= source.config.confidence
                 )

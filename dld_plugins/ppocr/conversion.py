@@ -13,7 +13,7 @@ import torch
 from dld_core.config import home, replacing
 from dld_core.errors import WeightsError
 from dld_core.runtimes.graph import Graph, OnnxModule
-from dld_plugins.engine import require
+from dld_plugins.engines.engine import require
 
 TOLERANCE = 1e-3  # of the largest output; what is seen is some 1e-5
 

@@ -20,7 +20,8 @@ from dld_core.errors import ConfigError, DataError
 from dld_core.evaluation.fixed import FixedScale, parse_scales
 from dld_core.evaluation.reading import annotated_images
 from dld_core.plugins.registry import backends
-from dld_core.study.bench import bench, threads
+from dld_core.runtimes.devices import cpu_threads
+from dld_core.study.bench import bench
 from dld_core.types import Word
 
 
@@ -159,7 +160,7 @@ def test_what_is_computed_outside_torch_costs_what_it_declares(cost: float | Non
 
 def test_threads_are_set_and_set_back() -> None:
     before = torch.get_num_threads()
-    with threads(1) as number:
+    with cpu_threads(1) as number:
         assert number == torch.get_num_threads() == 1
     assert torch.get_num_threads() == before
 
@@ -258,14 +259,21 @@ def test_images_are_paired_with_their_ground_truth(data: Path) -> None:
     assert unknown == ["img_2"]
     with pytest.raises(DataError, match="img_9"):
         annotated_images(data / "images", ["img_1", "img_9"])
+    (data / "images" / "img_3.png").rename(data / "images" / "gt_x.png")
+    for name in ("x", "gt_x"):  # gt_x.txt or gt_gt_x.txt
+        assert annotated_images(data / "images", [name])[0][name].name == "gt_x.png"
 
 
-def test_a_broken_image_ends_in_a_sentence(run: Run, data: Path) -> None:
-    (data / "images" / "img_2.png").write_bytes(b"no image")
-    code, _, err = run("evaluate", "--backend", "conv", "--images", data / "images", "--gt", data / "gt")
-    assert code == 3
-    assert "img_2.png" in err
+@pytest.mark.parametrize("scales", [[], ["--scales", "0.5,1.0"]])
+def test_an_unreadable_image_is_reported_and_the_rest_scored(run: Run, data: Path, scales: list[str]) -> None:
+    (data / "images" / "img_1.png").write_bytes(b"no image")
+    places = ("--images", data / "images", "--gt", data / "gt", "--json")
+    code, out, err = run("evaluate", "--backend", "conv", *places, *scales)
+    assert code == 1
+    assert "img_1.png" in err
     assert "Traceback" not in err
+    scored = json.loads(out)
+    assert {row["images"] for row in (scored if scales else [scored])} == {2}
 
 
 def test_the_selectors_choice_is_a_row_of_its_own() -> None:

@@ -30,7 +30,8 @@ def test_check_ends_with_3_for_errors_and_names_places(tmp_path: Path, capfd: Ca
     assert f"{file}: line 2: error [wrong-count]" in out
     assert f"{file}: line 4: warning [empty-text]" in out
     assert "non-ascii" not in out
-    assert "1 images, 3 words (0 don't-care); 1 errors, 3 warnings, 1 infos (--all lists the infos)" in err
+    assert "1 of 3 words hold letters outside printable ASCII" in out
+    assert "1 images, 3 words (0 don't-care); 1 errors, 4 warnings, 1 infos (--all lists the infos)" in err
     assert "non-ascii" in _dld(capfd, "data", "check", tmp_path, "--all")[1]
 
 

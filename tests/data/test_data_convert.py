@@ -13,8 +13,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from dld_core.data import formats
-from dld_core.data.formats import Losses
 from dld_core.data.formats.convert import REPORT_NAME, ConvertOptions, convert
+from dld_core.data.formats.polygons import four_points
 from dld_core.errors import ConfigError, DataError, UnknownPartError
 from dld_core.geometry import signed_area
 
@@ -134,7 +134,7 @@ def test_four_points_enclose_the_polygon(points: list[tuple[float, float]]) -> N
     import shapely
 
     polygon = np.array(points, dtype=np.float64)
-    quad = four_points(polygon, Losses())
+    quad = four_points(polygon)
     assert quad.shape == (4, 2)
     if len(polygon) != 4:
         hull = shapely.MultiPoint(quad).convex_hull.buffer(1e-2)

@@ -18,7 +18,6 @@ from dld_core import ConfigError, DLDWrapper, MissingExtraError, WeightsError
 from dld_core.testing import TrainableSpotterContract, compare, samples
 from dld_core.types import Batch
 from dld_plugins.ppocr import PPOCRConfig, PPOCRSpotter, files, regions
-from dld_plugins.ppocr.networks import constants_of
 from dld_plugins.ppocr.regions import RegionOptions, find_lines
 from dld_plugins.rapidocr import RapidOCRSpotter
 
@@ -285,7 +284,7 @@ def test_teaching_one_word_makes_it_likelier_and_the_region_surer() -> None:
     assert losses[0].keys() == {"probability", "binary", "recognition"}
     assert losses[-1]["recognition"] < losses[0]["recognition"]
     assert sum(losses[-1].values()) < sum(losses[0].values())
-    assert all(p.grad is not None for p in constants_of(spotter.detector).values())
+    assert all(p.grad is not None for p in spotter.detector.parameters())
 
 
 def test_true_regions_are_read_right() -> None:

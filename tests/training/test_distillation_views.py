@@ -9,7 +9,7 @@ import pytest
 import torch
 from tiny_training import write_photos
 
-from dld_core.data import readings
+from dld_core.data import pseudo_labels
 from dld_core.data.augment import AugmentConfig
 from dld_core.data.sources import parse_source
 from dld_core.errors import ConfigError, DataError
@@ -160,8 +160,8 @@ def test_a_teachers_reading_stands_for_labels(tmp_path: Path) -> None:
         Word(text, score, ((1, 1), (9, 1), (9, 5), (1, 5))) for text, score in (("ab", 0.9), ("cd", 0.3))
     ]
     paths = sorted((photos / "images").iterdir())
-    readings.store(tmp_path / "labels", paths[0], Page(words, width=192, height=192))
-    readings.store(tmp_path / "labels", paths[1], Page([], 0, 0, error="broken"))
+    pseudo_labels.store(tmp_path / "labels", paths[0], Page(words, width=192, height=192))
+    pseudo_labels.store(tmp_path / "labels", paths[1], Page([], 0, 0, error="broken"))
     source = parse_source({**values, "labels": str(tmp_path / "labels")}, "data[0]").open(0)
     for number in range(3):
         sample = source.whole(number, (8, 8))
@@ -169,6 +169,6 @@ def test_a_teachers_reading_stands_for_labels(tmp_path: Path) -> None:
         assert sample.texts == ["ab", "cd"]
         assert sample.ignore.tolist() == [False, True]
         np.testing.assert_allclose(sample.polygons[0][2], (4.5, 2.5))  # read at twice the size of the file
-    readings.path_of(tmp_path / "labels", paths[0]).write_text("{torn")
+    pseudo_labels.path_of(tmp_path / "labels", paths[0]).write_text("{torn")
     with pytest.raises(DataError, match="could read none of the pictures"):
         parse_source({**values, "labels": str(tmp_path / "labels")}, "data[0]").open(0)

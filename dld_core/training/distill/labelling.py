@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
-from dld_core.data import readings
+from dld_core.data import pseudo_labels
 from dld_core.data.sources import ImagesSourceConfig, SourceConfig
 from dld_core.errors import DataError, ImageError
 from dld_core.evaluation.fixed import View, spot, to_native
@@ -34,7 +34,7 @@ def label_sources(
     share: tuple[int, int] = (0, 1),
     minutes: float | None = None,
 ) -> list[SourceConfig]:
-    """The sources, those of kind "images" with the folder of the teacher's readings.
+    """The sources, those of kind "images" with the folder of the teacher's pseudo_labels.
 
     Readings that are there already stay, so that an interrupted run goes on where it was; another teacher, or
     another reference, has a folder of its own.
@@ -61,7 +61,9 @@ def label_sources(
     for source in sources:
         if source in bare:
             source = source.model_copy(update={"labels": str(own)})
-            if (own / _ENOUGH).exists() and not any(readings.usable(own, path) for path in source.paths()):
+            if (own / _ENOUGH).exists() and not any(
+                pseudo_labels.usable(own, path) for path in source.paths()
+            ):
                 log(f"none of {source.images} was read in time; it is left out")
                 continue
         found.append(source)
@@ -73,7 +75,7 @@ def label_sources(
 def _read_missing(
     read: Callable[[Path], Page], paths: Sequence[Path], folder: Path, log: Log, minutes: float | None
 ) -> None:
-    missing = [path for path in paths if readings.find(folder, path) is None]
+    missing = [path for path in paths if pseudo_labels.find(folder, path) is None]
     if not missing:
         return
     if (folder / _ENOUGH).exists():
@@ -87,7 +89,7 @@ def _read_missing(
     words, failed, logged = 0, 0, time.monotonic()
     for number, path in enumerate(missing, start=1):
         page = read(path)
-        readings.store(folder, path, page)
+        pseudo_labels.store(folder, path, page)
         words += len(page.words)
         failed += page.error is not None
         over = time.monotonic() >= deadline

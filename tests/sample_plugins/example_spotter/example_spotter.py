@@ -8,7 +8,7 @@ from dld_backends.recognition.attention import AttentionDecoder
 from dld_backends.recognition.branch import RecognitionBranch
 from dld_backends.recognition.encoder import SequenceEncoder
 from dld_backends.recognition.maps import ReadingMaps
-from dld_core import PartConfig, TrainableSpotter, Word
+from dld_core import PartConfig, TrainableSpotter, TrainOutput, Word
 from dld_core.decoders.charset import PRINTABLE_ASCII, Charset
 from dld_core.decoders.words import readable_words
 
@@ -36,7 +36,7 @@ class ExampleSpotter(TrainableSpotter):
             spotter.load_state_dict(torch.load(weights, weights_only=True))
         return spotter.to(device).eval()
 
-    def maps(self, images):  # uint8 [3, H, W] each, to one map [B, 16, h, w]
+    def features(self, images):  # uint8 [3, H, W] each, to maps [B, 16, h, w]
         height, width = -(-np.max([image.shape[1:] for image in images], axis=0) // 4) * 4
         padded = torch.stack([pad(i, (0, width - i.shape[2], 0, height - i.shape[1])) for i in images])
         return ReadingMaps(self.trunk(padded.to(self.trunk.weight.device) / 255))
@@ -45,15 +45,17 @@ class ExampleSpotter(TrainableSpotter):
         ink = cv2.threshold(image.cpu().numpy().min(0), 0, 1, cv2.THRESH_BINARY_INV | cv2.THRESH_OTSU)[1]
         runs = cv2.connectedComponentsWithStats(cv2.dilate(ink, np.ones((1, self.config.gap))))[2][1:]
         boxes = [run[:2] + self.corners * run[2:4] for run in runs if run[2] > run[3] > 5]  # x, y, w, h, area
-        texts = self.reader.read(self.maps([image]), boxes)
-        return [Word(*text, tuple(map(tuple, box.tolist()))) for text, box in zip(texts, boxes, strict=True)]
+        found = zip(self.reader.read(self.features([image]), boxes), boxes, strict=True)
+        return [Word(said.text, said.sure, tuple(map(tuple, box.tolist()))) for said, box in found]
 
     def predict(self, images):
         with torch.no_grad():
             return [self.read(image) for image in images]
 
     def recognize(self, batch):
-        return self.reader.trace(self.maps(batch.images), *readable_words(batch, self.reader.charset, 32))
+        regions, texts = readable_words(batch, self.reader.charset, self.decoder.max_length)
+        return self.reader.trace(self.features(batch.images), regions, texts)
 
     def forward_train(self, batch):
-        return self.recognition_losses(batch)  # of `recognize`; what it detects, it does not learn
+        trace = self.recognize(batch)
+        return TrainOutput({"text": self.decoder.loss(trace.context, trace.targets)}, trace)

@@ -1,4 +1,4 @@
-"""What a spotter read in pictures that nobody has annotated, one file per picture, as labels."""
+"""Pseudo-labels: what a teacher read in pictures that nobody has annotated, one file per picture."""
 
 from __future__ import annotations
 
@@ -10,27 +10,26 @@ import numpy as np
 
 from dld_core.config import write_file
 from dld_core.errors import DataError
+from dld_core.images import load_image
 from dld_core.results.page import Page
 from dld_core.types import Sample
 
 
 def path_of(folder: str | Path, image: Path) -> Path:
-    """The file that holds the reading of a picture."""
+    """The file that holds the labels of a picture."""
     return Path(folder) / f"{hashlib.sha256(str(image.absolute()).encode()).hexdigest()[:20]}.json"
 
 
 def store(folder: str | Path, image: Path, page: Page) -> None:
-    """Write a reading down, whole or not at all."""
+    """Write the labels of a picture, whole or not at all."""
     write_file(path_of(folder, image), page.to_json())
 
 
 def find(folder: str | Path, image: Path) -> Page | None:
-    """The reading of a picture; None where there is none (yet)."""
+    """The labels of a picture; None where there are none yet, or their file is damaged."""
     try:
         return Page.from_dict(json.loads(path_of(folder, image).read_text(encoding="utf-8")))
-    except FileNotFoundError:
-        return None
-    except (ValueError, DataError):  # a damaged file is as good as none: it is made again
+    except (FileNotFoundError, ValueError, DataError):
         return None
 
 
@@ -41,21 +40,18 @@ def usable(folder: str | Path, image: Path) -> bool:
 
 
 def load(folder: str | Path, image: Path, confidence: float) -> Sample:
-    """A picture as seen (after EXIF turning, as spotters get it) with the words of its reading.
+    """A picture as seen (after EXIF turning, as spotters get it) with its labels.
 
     Args:
-        confidence: words of a lower score become don't-care.
+        confidence: words of a lower score become ignore regions.
 
     Raises:
-        ImageError: it cannot be opened any more. DataError: there is no reading of it.
+        ImageError: it cannot be opened any more.
+        DataError: it has no labels.
     """
-    from dld_core.images import load_image
-
     page = find(folder, image)
     if page is None or page.error is not None:
-        raise DataError(
-            f"there is no reading of {image} in {folder}; delete that folder to have it made anew"
-        )
+        raise DataError(f"{image} has no labels in {folder}; delete that folder to have it made anew")
     pixels = load_image(image).pixels
     factor = np.array(pixels.shape[1::-1], np.float32) / (page.width, page.height)
     return Sample(
