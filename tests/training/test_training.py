@@ -419,7 +419,6 @@ def test_the_export_can_be_half_and_says_what_it_is(runs: Runs) -> None:
     assert weights["finder.weight"].dtype == torch.float16
     assert weights["trunk.1.num_batches_tracked"].dtype == torch.int64
     about = Saved.load(result.out).index
-    assert about is not None
     assert (about.backend, about.options, about.provenance["step"]) == ("tiny", {"width": 6}, 6)
     assert {path.name for path in result.out.iterdir() if path.is_file()} == {
         *("model.safetensors", "dld.json", "metrics.csv"),
@@ -453,7 +452,6 @@ def test_validation_disturbs_nothing_and_keeps_the_best(runs: Runs) -> None:
         assert f"val/{name}" in result.metrics
     assert result.metrics["val/end_to_end"] == 0.0
     best = Saved.load(result.out / "best").index
-    assert best is not None
     assert best.provenance["step"] == 2
     with pytest.raises(ConfigError, match=r"'validation.best': there is no 'acc'; there are find, read"):
         runs.train("other", validation={**look, "best": "acc"})
