@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-import numpy as np
 import torch
 import torch.nn.functional as F
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from dld_backends.recognition.encoder import SequenceEncoder, conv_norm_relu, separable_norm_relu
 from dld_backends.recognition.maps import ReadingMaps
-from dld_backends.recognition.recogniser import Recogniser, Regional
+from dld_backends.recognition.recogniser import AnyRegions, Recogniser, Regional
 from dld_backends.recognition.words import Points
 from dld_core.decoders.charset import Charset
 from dld_core.decoders.precision import full_precision
@@ -65,9 +63,7 @@ class RecognitionBranch(Recogniser):
         self.ctc_weight = ctc_weight
         self.ctc = nn.Linear(encoder.features, len(charset) + 1) if ctc_weight else None
 
-    def states(
-        self, maps: ReadingMaps, regions: Sequence[Sequence[Tensor | NDArray[np.float32]]]
-    ) -> Regional:
+    def states(self, maps: ReadingMaps, regions: AnyRegions) -> Regional:
         """Rectified features [N, C, h, w] of every region, image by image, and their context states."""
         features = sample_regions(self.smooth(maps.fine), regions, self.stride, self.roi_size)
         if maps.detail is not None:

@@ -8,19 +8,23 @@ and the features are added after the recogniser's first stage.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from itertools import groupby
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from dld_backends.recognition.crops import Pixels, bucket, cut_lines, grown, line_grids, line_width
 from dld_backends.recognition.maps import ReadingMaps
-from dld_backends.recognition.recogniser import Recogniser, Regional
-from dld_backends.recognition.words import Points
+from dld_backends.recognition.recogniser import AnyRegions, Recogniser, Regional
+from dld_backends.recognition.words import Points, Spans
 from dld_core.decoders.charset import Charset
+from dld_core.decoders.ctc import CTCDecoder
 from dld_core.decoders.line_encoder import (
+    COLUMN,
     HEIGHT,
     STEM,
     LineEncoder,
@@ -91,7 +95,7 @@ class BridgeRecogniser(Recogniser):
             self.encoder.requires_grad_(False)
             self.decoder.requires_grad_(False)
 
-    def states(self, maps: ReadingMaps, regions: Sequence[Sequence[Tensor | Points]]) -> Regional:
+    def states(self, maps: ReadingMaps, regions: AnyRegions) -> Regional:
         """Features of the first stage [N, 96, 12, w/4] and context [N, w/8, 120] of regions of one width."""
         polygons = [[grown(as_points(polygon), self.margin) for polygon in own] for own in regions]
         widths = [[line_width(polygon, self.region_width) for polygon in own] for own in polygons]
@@ -115,6 +119,19 @@ class BridgeRecogniser(Recogniser):
             some, its = [polygons[i] for i in rows], [widths[i] for i in rows]
             added = None if idle else self._added(maps, [some], [its], width)
             yield rows, self.encoder.states(pixels, added).context
+
+    def spans(self, context: Tensor, texts: Sequence[str], polygons: Sequence[Points]) -> list[Spans]:
+        """From the columns of the best path; known where that path says the text, and the text has blanks."""
+        if not any(" " in text.strip() for text in texts):
+            return [() for _ in texts]
+        assert isinstance(self.decoder, CTCDecoder)
+        paths = self.decoder.classify(context).argmax(2).cpu().numpy()
+        edge = HEIGHT * self.margin / (1 + 2 * self.margin)
+        widths = [line_width(grown(polygon, self.margin), LONGEST) for polygon in polygons]
+        return [
+            word_spans(path, text, self.charset, COLUMN / (width - 2 * edge), edge / COLUMN)
+            for path, text, width in zip(paths, texts, widths, strict=True)
+        ]
 
     def _added(
         self,
@@ -149,6 +166,31 @@ class BridgeRecogniser(Recogniser):
         return flops_of(lambda: self.adapter(maps)) + flops_of(
             lambda: self.decoder.logits(self.encoder.states(line).context, none)
         )
+
+
+def word_spans(path: NDArray[np.int64], text: str, charset: Charset, column: float, start: float) -> Spans:
+    """Where each word of a text begins and ends, as fractions of the region; () for one word.
+
+    Words reach half a letter beyond the columns of their first and last letters, and meet half-way.
+
+    Args:
+        path: the best token of every column, [T].
+        column: fraction of the region's length that a column covers.
+        start: columns of the line before the region begins.
+    """
+    columns = np.flatnonzero((path != 0) & np.insert(path[1:] != path[:-1], 0, True))
+    if charset.text(path[columns] - 1) != text or len(text.split()) < 2:
+        return ()
+    places = (columns + 0.5 - start) * column
+    words = [(found.start(), found.end() - 1) for found in re.finditer(r"\S+", text)]
+    pitch = float(np.median(np.diff(places)))
+    ends = [(places[first] - pitch / 2, places[last] + pitch / 2) for first, last in words]
+    lows, highs = (np.array(side) for side in zip(*ends, strict=True))
+    shared = np.maximum(highs[:-1] - lows[1:], 0) / 2
+    lows[1:] += shared
+    highs[:-1] -= shared
+    lows[0], highs[-1] = 0.0, 1.0
+    return tuple(zip(lows.clip(0, 1).tolist(), highs.clip(0, 1).tolist(), strict=True))
 
 
 def as_points(polygon: Tensor | Points) -> Points:

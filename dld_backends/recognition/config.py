@@ -26,7 +26,7 @@ class ReadingConfig(PartConfig):
         folded_norm: the backbone's batch norms are folded into its convolutions (the same at every
             resolution; wants weights that were trained with norms).
         pixel_mean, pixel_std: normalisation of RGB in [0, 1].
-        recognition_channels, encoder_channels, lstm_hidden, lstm_layers: sizes of the recognisers of features.
+        recognition_channels, encoder_channels, lstm_hidden, lstm_layers: sizes where features are read.
         roi_size: rows and columns of a word that they read.
         decoder_hidden: units of the attention decoder.
         ctc_weight: weight of an auxiliary CTC loss beside attention (0 builds no CTC layer).
@@ -62,7 +62,7 @@ class ReadingConfig(PartConfig):
     ctc_weight: float = Field(0.5, ge=0)
     beam_width: int = Field(8, ge=1)
     region_width: int = Field(160, ge=32, multiple_of=16)
-    margin: float = Field(0.1, ge=0, le=0.5)
+    margin: float = Field(0.12, ge=0, le=0.5)
     frozen: bool = True
     region_jitter: float = Field(0.12, ge=0, le=0.5)
     word_threshold: float = Field(0.0, ge=0, le=1)

@@ -1,4 +1,4 @@
-"""What a recogniser reads from: the shared map of a batch, a finer one if the trunk has it, and the pixels."""
+"""What a recogniser reads from: the shared map of a batch, a finer one if there is one, and the pixels."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What every recogniser does: regions of a batch to states, states to text, and the traces of distillation."""
+"""What every recogniser does: regions of a batch to states, states to text, traces for distillation."""
 
 from __future__ import annotations
 
@@ -6,17 +6,18 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from dld_backends.recognition.maps import ReadingMaps
-from dld_backends.recognition.words import Points, certainty
+from dld_backends.recognition.words import Points, Reading, Spans, certainty
 from dld_core.decoders.charset import Charset
 from dld_core.decoders.words import Regions
 from dld_core.interfaces import SequenceDecoder
 from dld_core.types import RecognitionTrace
+
+AnyRegions = Sequence[Sequence[Tensor | Points]]
+"""Per image of a batch its regions, [n, 2] each, in pixels."""
 
 
 class Regional(NamedTuple):
@@ -40,14 +41,12 @@ class Recogniser(nn.Module, ABC):
     reads_pixels: bool = False
 
     @abstractmethod
-    def states(
-        self, maps: ReadingMaps, regions: Sequence[Sequence[Tensor | NDArray[np.float32]]]
-    ) -> Regional:
+    def states(self, maps: ReadingMaps, regions: AnyRegions) -> Regional:
         """All regions of a batch, image by image, in tensors of one shape; differentiable."""
 
     @abstractmethod
     def contexts(self, maps: ReadingMaps, polygons: Sequence[Points]) -> Iterator[tuple[list[int], Tensor]]:
-        """The regions of one image for reading: groups of their indices, and context states [n, T, D] of each.
+        """The regions of one image for reading: groups of their indices, and context states [n, T, D].
 
         Args:
             maps: of a batch of one.
@@ -79,13 +78,19 @@ class Recogniser(nn.Module, ABC):
             return {"recognition": trace.roi_features.sum() * 0}
         return {"recognition": self.decoder.loss_of_logits(trace.logits, trace.targets)}
 
+    def spans(self, context: Tensor, texts: Sequence[str], polygons: Sequence[Points]) -> list[Spans]:
+        """Where the words of each text lie along its region; () where that is not known."""
+        del context, polygons
+        return [() for _ in texts]
+
     @torch.no_grad()
-    def read(self, maps: ReadingMaps, polygons: Sequence[Points]) -> list[tuple[str, float]]:
-        """Best text and its certainty for every region of one image, in order; maps are of a batch of one."""
-        found: dict[int, tuple[str, float]] = {}
+    def read(self, maps: ReadingMaps, polygons: Sequence[Points]) -> list[Reading]:
+        """The best reading of every region of one image, in order; maps are of a batch of one."""
+        found: dict[int, Reading] = {}
         for rows, context in self.contexts(maps, polygons):
             best = self.decoder.beam_search(context, 1)
             texts = self.decoder.decode(best.tokens[:, 0])
             sure = map(certainty, best.log_probs[:, 0].tolist(), best.lengths[:, 0].tolist())
-            found.update(zip(rows, zip(texts, sure, strict=True), strict=True))
+            spans = self.spans(context, texts, [polygons[row] for row in rows])
+            found.update(zip(rows, map(Reading, texts, sure, spans), strict=True))
         return [found[index] for index in range(len(polygons))]

@@ -1,8 +1,15 @@
-"""Weights of a spotter from a file: which recogniser they hold, and how they fill it."""
+"""Weights of a spotter from a file: which recogniser they hold, and how they fill it.
+
+    python -m dld_backends.recognition.weights TRAINED.safetensors BUNDLED.safetensors
+
+makes what is bundled of what was trained (see `strip`).
+"""
 
 from __future__ import annotations
 
+import json
 import logging
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
@@ -13,6 +20,7 @@ from dld_core.errors import WeightsError
 from dld_core.pipeline.folder import model_file
 from dld_core.runtimes.norms import match_norms
 from dld_core.runtimes.weight_files import misfits, read_safetensors
+from dld_core.training.weights import save_weights
 
 _LOG = logging.getLogger(__name__)
 READER = "reader."
@@ -96,3 +104,18 @@ def assign(spotter: nn.Module, found: Found) -> None:
             "use the options it was trained with"
         )
     spotter.load_state_dict(state, strict=False)
+
+
+def strip(source: Path, target: Path) -> None:
+    """Write weights to be bundled: 16 bits, and of the recogniser the bridge's adapter alone.
+
+    A recogniser of features is left out, so that the bridge reads; the bridge's own is bundled already.
+    """
+    state, header = read_safetensors(source)
+    kept = {k: v for k, v in state.items() if not k.startswith(READER) or k == READER + _MARKS["bridge"]}
+    options = json.loads(header.get("options", "{}"))
+    save_weights(target, kept, header.get("backend", ""), options, half=True)
+
+
+if __name__ == "__main__":
+    strip(*map(Path, sys.argv[1:]))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,8 +12,26 @@ from numpy.typing import NDArray
 from dld_core.types import Point, Word
 
 Points = NDArray[np.float32]
-Read = Callable[[Sequence[Points]], list[tuple[str, float]]]
-"""Reads regions of one image: a text and how sure it is, in [0, 1], for each."""
+Spans = tuple[tuple[float, float], ...]
+"""Where the words of a line begin and end, as fractions of its length."""
+
+
+class Reading(NamedTuple):
+    """What a region says.
+
+    Attributes:
+        text: of one word, or of several parted by blanks.
+        sure: in [0, 1].
+        spans: one for each word; empty where there is one word, or nobody knows.
+    """
+
+    text: str
+    sure: float
+    spans: Spans = ()
+
+
+Read = Callable[[Sequence[Points]], list[Reading]]
+"""Reads regions of one image."""
 
 
 def is_tall(polygon: Points) -> bool:
@@ -60,14 +79,28 @@ def read_words(
     tall = [i for i, polygon in enumerate(shapes) if is_tall(polygon)]
     readings = read(shapes + [upright(shapes[i]) for i in tall])
     for extra, index in enumerate(tall, start=len(shapes)):
-        if readings[extra][1] > readings[index][1]:
+        if readings[extra].sure > readings[index].sure:
             readings[index], shapes[index] = readings[extra], upright(shapes[index])
     words = []
-    for polygon, detected, (text, certainty) in zip(shapes, scores, readings[: len(shapes)], strict=True):
-        score = math.sqrt(detected * certainty)
-        if text.strip() and score >= threshold:
-            words.append(Word(text.strip(), min(score, 1.0), _inside(polygon, size)))
+    for polygon, detected, reading in zip(shapes, scores, readings[: len(shapes)], strict=True):
+        score = math.sqrt(detected * reading.sure)
+        if score >= threshold:
+            for text, part in pieces(polygon, reading):
+                words.append(Word(text, min(score, 1.0), _inside(part, size)))
     return words
+
+
+def pieces(polygon: Points, reading: Reading) -> list[tuple[str, Points]]:
+    """The words of a region and their own polygons; all of it together where it is bent."""
+    text = reading.text.strip()
+    if not reading.spans or len(polygon) != 4:
+        return [(text, polygon)] if text else []
+    starts, sides = polygon[[0, 3]], polygon[[1, 2]] - polygon[[0, 3]]  # of top and bottom
+    parts = []
+    for word, (low, high) in zip(text.split(), reading.spans, strict=True):
+        (top_left, bottom_left), (top_right, bottom_right) = starts + low * sides, starts + high * sides
+        parts.append((word, np.stack([top_left, top_right, bottom_right, bottom_left])))
+    return parts
 
 
 def _inside(polygon: Points, size: tuple[int, int]) -> tuple[Point, ...]:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from dld_backends.detection.images import rounded_up, same_size_groups
-from dld_backends.recognition.words import Points, certainty
+from dld_backends.recognition.words import Points, Reading, certainty
 from dld_backends.segmentation.config import SegmentationConfig
 from dld_backends.segmentation.cost import spotter_cost
 from dld_backends.segmentation.onnx_file import OnnxPair, open_pair
@@ -102,7 +102,7 @@ class OnnxSpotter(Spotter):
 
     def _read(
         self, shared: NDArray[np.float32], detail: NDArray[np.float32], polygons: Sequence[Points]
-    ) -> list[tuple[str, float]]:
+    ) -> list[Reading]:
         """Text and certainty of regions, from the maps of one image."""
         if not len(polygons):
             return []
@@ -111,7 +111,7 @@ class OnnxSpotter(Spotter):
         best = best_texts(log_probs[0], 1, self.config.beam_width)
         texts = spell(best.tokens[:, 0].tolist(), self._characters)
         sure = map(certainty, best.log_probs[:, 0].tolist(), best.lengths[:, 0].tolist())
-        return list(zip(texts, sure, strict=True))
+        return list(map(Reading, texts, sure))
 
     def flops(self, height: int, width: int, words: int = 0) -> float:
         """FLOPs of one image, everything included (see `cost`); a multiply-add counts 2, also in int8."""

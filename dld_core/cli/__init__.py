@@ -1,8 +1,8 @@
 """The command `dld`: a table of verbs, each one file, imported when it is run.
 
-A verb `v` is the function `v` of `dld_core/cli/v.py` with typer annotations (or, for a group of verbs, a
-`typer.Typer` named `app`). Data goes to stdout, everything else to stderr; an error raised on purpose
-(DLDError) becomes one line and its exit code.
+In: arguments. Out: data on stdout, messages on stderr, an exit code. A verb `v` is the function `v` of
+`dld_core/cli/v.py` with typer annotations (or, for a group of verbs, a `typer.Typer` named `app`). An error
+raised on purpose (DLDError) becomes one line and its exit code. Others call `main`.
 """
 
 from __future__ import annotations

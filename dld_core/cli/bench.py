@@ -13,13 +13,11 @@ from rich.progress import track
 from rich.table import Table
 
 from dld_core.cli.building import OPTION_FORM, OPTION_HELP, none, spotter_options
-from dld_core.evaluation.fixed import FixedScale, parse_scales
+from dld_core.evaluation.fixed import parse_scales
 from dld_core.images import list_images, open_image
 from dld_core.pipeline.wrapper import DLDWrapper
 from dld_core.runtimes.devices import cpu_threads
-from dld_core.selection import CostModel, DynamicResolution
-from dld_core.selection.selected import SelectedScale
-from dld_core.study.bench import Reader, ScaleCost
+from dld_core.study.bench import ScaleCost, readers_of
 from dld_core.study.bench import bench as measure
 
 
@@ -58,8 +56,7 @@ def bench(
             backend, none(weights), device, selector=none(selector), **spotter_options(option)
         ) as wrapper,
     ):
-        readers: list[Reader] = [FixedScale(wrapper.spotter, scale, relative_to) for scale in chosen]
-        readers += _chosen(wrapper)
+        readers = readers_of(wrapper, chosen, relative_to)
         costs = measure(readers, loads, repeats, warmup, wrapper.device, _progress)
         about = {
             "backend": backend,
@@ -72,13 +69,6 @@ def bench(
             "relative_to": relative_to,
         }
     _print_json(about, costs) if json else _print_table(about, costs)
-
-
-def _chosen(wrapper: DLDWrapper) -> list[SelectedScale]:
-    """The selector's choice, where there is a selector."""
-    if wrapper.selector is None:
-        return []
-    return [SelectedScale(DynamicResolution(wrapper.selector, CostModel(wrapper.spotter, wrapper.working)))]
 
 
 def _progress(rounds: Iterable[int]) -> Iterable[int]:

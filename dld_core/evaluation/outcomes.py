@@ -31,8 +31,8 @@ class Outcomes:
 def outcomes(truth: ImageWords, prediction: ImageWords, protocol: Protocol | None = None) -> Outcomes:
     """By the rules of `evaluate`, word by word."""
     rules, best = protocol or Protocol(), prediction.best_first()
-    outlines = [Outlines.of([words], rules.whole_pixels) for words in (truth, best)]
-    pairs = overlapping(*outlines, min(rules.iou, rules.overlap_limit))
+    marked, found_ = (Outlines.of([words], rules.whole_pixels) for words in (truth, best))
+    pairs = overlapping(marked, found_, min(rules.iou, rules.overlap_limit))
     matching = match(pairs, truth.ignore, len(best), rules.iou, rules.overlap_limit)
     found, read = np.zeros(len(truth), bool), np.zeros(len(truth), bool)
     found[matching.truth] = True

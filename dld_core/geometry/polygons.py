@@ -51,7 +51,7 @@ def clockwise(polygon: ArrayLike) -> Polygon:
 
 
 def iou(first: ArrayLike, second: ArrayLike) -> float:
-    """Intersection over union of two polygons of three points or more, in [0, 1]; crossing ones are mended."""
+    """Intersection over union, in [0, 1], of two polygons of three points or more."""
     a, b = shapely.make_valid([shapely.Polygon(as_polygon(polygon)) for polygon in (first, second)])
     union = shapely.union(a, b).area
     return float(shapely.intersection(a, b).area / union) if union > 0 else 0.0

@@ -8,7 +8,7 @@ from dld_core.images.files import IMAGE_SUFFIXES, list_images
 from dld_core.images.opencv import import_cv2
 from dld_core.images.opening import ImageLimits, ImageSource, LoadedImage, load_image, open_image
 from dld_core.images.pages import load_pages, parse_pages
-from dld_core.images.resizing import Fit, WorkingLimits, full_factor, pad, resize, scale_to
+from dld_core.images.resizing import Fit, WorkingLimits, full_factor, resize, scale_to
 
 __all__ = [
     "IMAGE_SUFFIXES",
@@ -23,7 +23,6 @@ __all__ = [
     "load_image",
     "load_pages",
     "open_image",
-    "pad",
     "parse_pages",
     "resize",
     "scale_to",

@@ -15,8 +15,8 @@ _LARGEST = 4.0  # pixels of a crop, as a multiple of the image's
 def crop_quad(pixels: NDArray[np.uint8], quad: ArrayLike) -> NDArray[np.uint8]:
     """The region of four points as a picture of its own, as wide and high as its longer sides.
 
-    Neither time nor memory depends on where the points lie: those further outside than a quarter of the image's
-    longer side are moved in, and a crop is never larger than four images.
+    Time and memory are bounded wherever the points lie: a point further outside than a quarter of the
+    image's longer side is moved in, and a crop never has more pixels than four images.
 
     Args:
         pixels: RGB uint8 [H, W, 3].

@@ -1,8 +1,7 @@
-"""Image files by name: those of a folder or pattern, and one opened for reading, "-" being standard input."""
+"""Image files: list those of a folder or pattern, open one by name. "-" is standard input."""
 
 from __future__ import annotations
 
-import functools
 import glob
 import io
 import os
@@ -19,6 +18,7 @@ STANDARD_INPUT = "-"
 _SUFFIXES = "jpg jpeg jpe jfif png webp bmp dib tif tiff gif avif jp2 j2k ppm pgm pbm pnm ico heic heif"
 IMAGE_SUFFIXES = frozenset(f".{suffix}" for suffix in _SUFFIXES.split())
 _LOCAL = re.compile(r"file:(//(localhost)?)?(?=/(?!/))", re.IGNORECASE)
+_read_input: list[bytes] = []
 _ADDRESS = re.compile(r"[a-z][a-z0-9+.-]+://", re.IGNORECASE)
 
 
@@ -101,7 +101,7 @@ def open_file(path: str, max_bytes: int) -> IO[bytes]:
         if stat.S_ISREG(mode):
             return open(path, "rb")
         with open(path, "rb") as pipe:
-            return io.BytesIO(_read_whole(pipe, path, max_bytes))
+            return io.BytesIO(read_whole(pipe, path, max_bytes))
     except FileNotFoundError:
         raise ImageError(f"{path} does not exist; check the path (looked in {os.getcwd()})") from None
     except PermissionError:
@@ -111,16 +111,21 @@ def open_file(path: str, max_bytes: int) -> IO[bytes]:
         raise ImageError(f"{path!r} cannot be opened ({reason}); check the path") from None
 
 
-@functools.cache  # it can be read once only, and a page that is drawn opens its image again
 def _standard_input(max_bytes: int) -> bytes:
-    if sys.stdin is None or sys.stdin.isatty():
-        raise ImageError("standard input is a terminal; pipe an image into it, or name a file")
-    return _read_whole(sys.stdin.buffer, "standard input", max_bytes)
+    """Its content, kept because it can be read once only and a page that is drawn opens its image again."""
+    if not _read_input:
+        if sys.stdin is None or sys.stdin.isatty():
+            raise ImageError("standard input is a terminal; pipe an image into it, or name a file")
+        _read_input.append(read_whole(sys.stdin.buffer, "standard input", max_bytes))
+    return _read_input[0]
 
 
-def _read_whole(pipe: IO[bytes], label: str, max_bytes: int) -> bytes:
+def read_whole(file: IO[bytes], label: str, max_bytes: int) -> bytes:
+    """All that a stream still gives. Raises ImageError where that is more than `max_bytes`, or text."""
     content = bytearray()
-    while part := pipe.read(1 << 20):
+    while part := file.read(1 << 20):
+        if not isinstance(part, bytes):
+            raise ImageError(f"{label} gives text, not bytes; open it in binary mode ('rb')")
         content += part
         if len(content) > max_bytes:
             raise ImageError(

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import IO, Any
 
-from PIL import Image
+from PIL import Image, _imaging
 
 from dld_core.errors import ImageError
 
@@ -24,7 +24,10 @@ _HEIF_BRANDS = (b"heic", b"heix", b"mif1", b"hevc", b"msf1")
 
 
 def identify(file: IO[bytes], label: str) -> Image.Image:
-    """The picture in a seekable binary file, its header read and nothing decoded; `label` names it in messages.
+    """The picture in a seekable binary file, its header read and nothing decoded.
+
+    Args:
+        label: the name of the file in messages.
 
     Raises:
         ImageError: empty, no known format, or a damaged header.
@@ -63,10 +66,10 @@ def damaged(label: str, error: Exception) -> ImageError:
 
 
 class _Silence(threading.local):
-    """While `on`, a filter that holds back the warnings of Pillow, in this thread alone.
+    """A warning filter that ignores Pillow's warnings in this thread while `on`.
 
-    `warnings.catch_warnings` would change the filters of all threads, and show every warning of other libraries
-    once more that was to be shown once.
+    `warnings.catch_warnings` would change the filters of all threads, and other libraries' warnings that are
+    to be shown once would be shown again.
     """
 
     on = False
@@ -75,6 +78,9 @@ class _Silence(threading.local):
         """Whether to ignore a warning of this module; called by `warnings` for every one."""
         return self.on and module.startswith("PIL")
 
+    def __reduce__(self) -> str:  # some libraries send the filters to other processes
+        return "_silence"
+
 
 _silence = _Silence()
 _FILTER: Any = ("ignore", None, Warning, _silence, 0)
@@ -82,7 +88,7 @@ _FILTER: Any = ("ignore", None, Warning, _silence, 0)
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Keep Pillow's warnings about a broken file off the console: its errors are raised anyway."""
+    """Keep Pillow's warnings about a broken file off the console. Its errors are still raised."""
     filters: Any = warnings.filters
     if filters[:1] != [_FILTER]:
         filters[:] = [_FILTER, *(known for known in filters if known != _FILTER)]
@@ -94,12 +100,12 @@ def quiet() -> Iterator[None]:
 
 
 def _silence_libtiff() -> None:
-    """Take the handler that prints to stderr off the libtiff that Pillow is linked to, where it can be found.
+    """Remove the error handler of Pillow's libtiff, which prints to stderr. Pillow raises the errors anyway.
 
-    There is one for the process. What it prints, Pillow raises as an error, too.
+    The handler belongs to the whole process; a libtiff of another library is not touched.
     """
     try:
-        set_handler = ctypes.CDLL(Image.core.__file__).TIFFSetErrorHandler
+        set_handler = ctypes.CDLL(str(_imaging.__file__)).TIFFSetErrorHandler
     except (AttributeError, OSError):  # linked in with its names hidden, as on Windows
         return
     set_handler.restype, set_handler.argtypes = ctypes.c_void_p, [ctypes.c_void_p]
@@ -107,9 +113,8 @@ def _silence_libtiff() -> None:
 
 
 _silence_libtiff()
-logging.getLogger("PIL").addHandler(
-    logging.NullHandler()
-)  # else its errors reach stderr where no log is set up
+# Without a handler of its own, Pillow's logged errors reach stderr where the application sets up no log.
+logging.getLogger("PIL").addHandler(logging.NullHandler())
 
 
 def _is_heif(head: bytes) -> bool:

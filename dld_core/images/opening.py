@@ -10,7 +10,7 @@ from __future__ import annotations
 import io
 import os
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, Any, TypeAlias
 
@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from dld_core.errors import ImageError
-from dld_core.images.files import local_path, open_file
+from dld_core.images.files import local_path, open_file, read_whole
 from dld_core.images.formats import damaged, identify, quiet
 from dld_core.images.pixels import array_to_rgb, picture_to_rgb
 
@@ -38,10 +38,11 @@ class ImageLimits:
 
     Attributes:
         max_pixels: a file that declares more is refused before decoding (a decompression bomb). Decoding
-            takes about 4 bytes a pixel, less for a JPEG.
+            takes about 4 bytes a pixel. Where it takes more, the limit is lower: a quarter for WebP and AVIF,
+            a third for the later frames of an animation, a fifth for a JPEG 2000 at native size.
         decode_pixels: `load_image` decodes what is larger at 1/2, 1/4 or 1/8 of its size, so that neither
             the pixels nor what is made of them fill the memory.
-        max_bytes: the most that is taken from a pipe or from standard input.
+        max_bytes: the most that is taken from a pipe, standard input or a file object.
         max_pages: the most pages that are read of one file.
     """
 
@@ -83,7 +84,10 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """A picture whose header is read: what to call it in messages, the name of its file, is it ours to alter."""
+    """A picture whose header was read, its name in messages, the name of its file.
+
+    `own` says whether the picture may be altered.
+    """
 
     picture: Image.Image
     label: str
@@ -99,8 +103,8 @@ def open_image(
     Args:
         source: path ("-" is standard input; file:// may stand before it), bytes, binary file object, array
             ([H, W] or [H, W, C]; RGB order), Pillow picture or torch tensor ([C, H, W]). Of animations and
-            multi-page files the first frame. What is transparent is laid on white, or on the paper on which
-            what is drawn there shows better (`paper_for` in pixels.py); `white_level` says which value is white.
+            multi-page files the first frame. Transparent areas become white, or black or grey where light ink
+            would be lost on white (`paper_for` in pixels.py). `white_level` says which value is white.
         exif: turn the picture as its EXIF orientation says (what people see). False gives the pixels as
             stored, which is what the labels of data sets refer to.
         limits: the pixel budget of files and pictures (arrays are in memory already).
@@ -149,7 +153,7 @@ def in_memory(source: Any) -> LoadedImage | None:
 
 @contextmanager
 def opened(source: Any, limits: ImageLimits) -> Iterator[Opened]:
-    """The picture in a file, in bytes or in memory, nothing decoded; what was opened for it is closed at the end.
+    """The picture in a file, in bytes or in memory, its header read and nothing decoded.
 
     Raises:
         ImageError: it cannot be had, or is none.
@@ -166,29 +170,18 @@ def opened(source: Any, limits: ImageLimits) -> Iterator[Opened]:
             label, file = "the bytes given", io.BytesIO(source)
         elif hasattr(source, "read"):
             name = source.name if isinstance(getattr(source, "name", None), str) else None
-            label, file = name or "the file object", _seekable(source)
+            label = name or "the file object"
+            with suppress(AttributeError, OSError, ValueError):  # it cannot be moved in
+                source.seek(0)
+            file = io.BytesIO(read_whole(source, label, limits.max_bytes))
         else:
             raise ImageError(
-                f"cannot read an image from {type(source).__name__}; give a path, bytes, a binary file object, "
-                "an array, a Pillow picture or a tensor"
+                f"cannot read an image from {type(source).__name__}; give a path, bytes, a binary file "
+                "object, an array, a Pillow picture or a tensor"
             )
         with quiet():
             picture = identify(file, label)
         yield Opened(stack.enter_context(picture), label, name)
-
-
-def _seekable(file: Any) -> IO[bytes]:
-    """The file itself where Pillow can move in it, else its content in memory."""
-    try:
-        file.seek(0)
-        if isinstance(file.read(0), bytes):
-            return file  # type: ignore[no-any-return]
-    except (AttributeError, OSError, ValueError):
-        pass
-    content = file.read()
-    if not isinstance(content, bytes):
-        raise ImageError("the file object gives text, not bytes; open it in binary mode ('rb')")
-    return io.BytesIO(content)
 
 
 def turn_to(found: Opened, page: int) -> bool:
@@ -213,7 +206,7 @@ def decoded(found: Opened, request: Request) -> LoadedImage:
     """Decode within the limits, make it RGB, turn it."""
     picture = found.picture
     label = found.label if request.page in (None, 1) else f"page {request.page} of {found.label}"
-    _refuse_bomb(picture.size, request.limits, label)
+    _refuse_bomb(found, request, label)
     try:
         with quiet():
             stored = _orientation(picture) if picture.format == "TIFF" else 1
@@ -239,16 +232,26 @@ def decoded(found: Opened, request: Request) -> LoadedImage:
     return LoadedImage(pixels, height, width, found.name, tuple(notes), request.page or 1)
 
 
-def _refuse_bomb(size: tuple[int, int], limits: ImageLimits, label: str) -> None:
-    width, height = size
+def _refuse_bomb(found: Opened, request: Request, label: str) -> None:
+    (width, height), limit = found.picture.size, request.limits.max_pixels // _weight(found, request)
     if width < 1 or height < 1:
         raise ImageError(f"{label} says it is {width}x{height}, which is no picture; save it again")
-    if width * height > limits.max_pixels:
+    if width * height > limit:
         raise ImageError(
             f"{label} says it is {width}x{height}, {width * height / 1e6:.0f} megapixels, above the limit of "
-            f"{limits.max_pixels / 1e6:g} (a decompression bomb?); shrink or cut it, or raise the limit with "
+            f"{limit / 1e6:.3g} (a decompression bomb?); shrink or cut it, or raise the limit with "
             "ImageLimits(max_pixels=...) if you trust it"
         )
+
+
+def _weight(found: Opened, request: Request) -> int:
+    """How many times as much memory as the usual 4 bytes a pixel decoding takes."""
+    kind = found.picture.format if found.own else None
+    if kind == "JPEG2000":
+        return 1 if request.reduced else 5
+    if kind in ("GIF", "PNG"):
+        return 1 if request.page in (None, 1) else 3  # later frames are drawn on the ones before
+    return 4 if kind in ("WEBP", "AVIF") else 1
 
 
 def _decode(
@@ -256,8 +259,8 @@ def _decode(
 ) -> tuple[NDArray[np.uint8], list[str], tuple[int, int]]:
     """RGB pixels, notes, and the native (width, height), neither turned by EXIF yet.
 
-    A JPEG of ours is decoded reduced (its transform gives 1/2, 1/4, 1/8 for less work and memory); any
-    other is decoded whole and averaged down in strips.
+    A JPEG or JPEG 2000 of ours is decoded reduced (its transform gives 1/2, 1/4, 1/8 for less work and
+    memory); any other is decoded whole and averaged down in strips.
     """
     picture, factor = found.picture, 1
     native = picture.size
@@ -266,15 +269,19 @@ def _decode(
     if factor > 1 and found.own:
         picture.draft(None, (native[0] // factor, native[1] // factor))
     drafted = picture.size != native
+    if factor > 1 and found.own and picture.format == "JPEG2000":
+        drafted, picture.reduce = True, factor.bit_length() - 1  # type: ignore[method-assign, assignment]
     picture.load()
     return *picture_to_rgb(picture, label, 1 if drafted else factor), native if drafted else picture.size
 
 
 def _has_more_pages(found: Opened) -> bool:
     try:
-        return turn_to(found, 2)
-    except ImageError:
-        return True
+        with quiet():
+            more = bool(getattr(found.picture, "is_animated", False))
+    except Exception:  # damage after the first page
+        more = True
+    return more and found.own and found.picture.format != "MPO"
 
 
 def _orientation(picture: Image.Image) -> int:

@@ -53,16 +53,15 @@ def load_pages(
 ) -> Iterator[LoadedImage]:
     """The pages of a file or the frames of an animation, each decoded when its turn comes, in their order.
 
-    Thumbnails and masks that a TIFF holds beside its pages are left out, as is the preview in an MPO. What is
-    in memory (an array, a Pillow picture) is one page.
+    Thumbnails and masks in a TIFF and the preview in an MPO are no pages. An array or Pillow picture is one.
 
     Args:
-        pages: "all", or a selection (`parse_pages`); pages of it that the file does not have are passed over.
+        pages: "all", or a selection (`parse_pages`). Selected pages beyond the end of the file are ignored.
 
     Raises:
         ConfigError: `pages` is no selection.
-        ImageError: at `next`: the file cannot be opened, has none of the pages, or more of them than
-            `limits.max_pages`; or a page is damaged, and another `next` goes on with the one after it.
+        ImageError: by `next`: the file cannot be opened, has none of the selected pages or more than
+            `limits.max_pages` of them, or a page is damaged. The next `next` goes on with the page after it.
     """
     wanted = parse_pages(pages) if isinstance(pages, str) else pages
     return _Pages(_pages(source, wanted, exif, limits or ImageLimits()))

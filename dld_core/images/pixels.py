@@ -1,11 +1,12 @@
 """Pixels of every kind (grey, alpha, palette, CMYK, 1, 10 to 16 and 32 bit, float) as RGB uint8 [H, W, 3].
 
-Two rules hold for files and arrays alike: which value is white (`white_level`), and on which paper lies what is
-transparent (`paper_for`).
+Two rules hold for files and arrays alike: which value is white (`white_level`), and which colour transparent
+areas get (`paper_for`).
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -16,6 +17,7 @@ from PIL import Image, ImageFilter
 from dld_core.errors import ImageError
 
 _STRIP_PIXELS = 4_000_000  # a big picture is converted in strips of this size, so copies stay small
+_SAMPLED_PIXELS = 16_000_000  # a picture of more is sampled to choose its paper
 _WIDE_MODES = ("I", "F")  # and every mode that starts with "I;"
 _CLEAR_MODES = ("RGBA", "LA", "PA", "RGBa", "La")
 _UNMULTIPLIED = {"La": "LA", "RGBa": "RGBA"}
@@ -32,8 +34,8 @@ def white_level(dtype: np.dtype[Any], low: float, high: float, name: str) -> int
     """The value that stands for white in pixels of this type that lie in [low, high].
 
     - bool: True. uint8: 255.
-    - other integers: the largest number of 8, 10, 12, 14 or 16 bits, whichever holds the data (of 16 bits, 257
-      or 256 times an 8-bit value gives that value back).
+    - other integers: the largest value of 8, 10, 12, 14 or 16 bits, the fewest that hold the data (with 16
+      bits, 257 or 256 times an 8-bit value gives that value back).
     - floats: 1 where nothing exceeds 1.1, else 255. Overshoot of a tenth of the range is clipped; values
       further below 0 are what normalisation leaves, and refused.
 
@@ -119,20 +121,18 @@ def picture_to_rgb(picture: Image.Image, name: str, reduce: int = 1) -> Rgb:
     Raises:
         ImageError: a mode without a known way to RGB, or values out of range.
     """
-    white, paper = 255, 255
-    if picture.mode in _WIDE_MODES or picture.mode.startswith("I;"):
-        picture, white = _grey(picture, name)
-    elif picture.mode in _CLEAR_MODES or "transparency" in picture.info:
-        paper = paper_for(_rgba(strip, name) for strip in _strips(picture))
     width, height = picture.size
+    white, paper = _white_of(picture, name), 255
+    if white is None and _is_clear(picture):
+        paper = paper_for(_sampled(strip, width * height, name) for strip in _strips(picture))
     rgb = np.empty((-(-height // reduce), -(-width // reduce), 3), np.uint8)
     row = 0
     for strip in _strips(picture, multiple_of=reduce):
-        part = _strip_to_rgb(strip, paper, name)
+        part = _strip_to_rgb(strip, white, paper, name)
         pixels = np.asarray(part.reduce(reduce) if reduce > 1 else part)
         rgb[row : row + len(pixels)] = pixels
         row += len(pixels)
-    notes = [f"what is transparent was laid on {_PAPERS[paper]}, where more of the ink shows than on white"]
+    notes = [f"transparent areas were filled with {_PAPERS[paper]}, since light ink is lost on white"]
     return rgb, notes * (paper != 255) + _about_white(white)
 
 
@@ -146,24 +146,25 @@ def _strips(picture: Image.Image, multiple_of: int = 1) -> Iterator[Image.Image]
         yield picture.crop((0, top, width, min(top + rows, height)))
 
 
-def _grey(picture: Image.Image, name: str) -> tuple[Image.Image, int]:
-    """A picture whose pixels are wider than 8 bits as one of 8, and its white over all of it."""
-    parts = [np.asarray(strip) for strip in _strips(picture)]
-    low, high = min(float(part.min()) for part in parts), max(float(part.max()) for part in parts)
-    white = white_level(parts[0].dtype, low, high, name)
-    return Image.fromarray(np.concatenate([to_bytes(part, white) for part in parts])), white
+def _white_of(picture: Image.Image, name: str) -> int | None:
+    """White of a picture whose pixels are wider than 8 bits, over all of it; None for the others."""
+    if picture.mode not in _WIDE_MODES and not picture.mode.startswith("I;"):
+        return None
+    ends = [(part.min(), part.max()) for part in map(np.asarray, _strips(picture))]
+    low, high = min(low for low, _ in ends), max(high for _, high in ends)
+    return white_level(low.dtype, float(low), float(high), name)
 
 
-def _about_white(white: int) -> list[str]:
-    bits = white.bit_length()
+def _about_white(white: int | None) -> list[str]:
+    bits = (white or 255).bit_length()
     return [f"read as {bits}-bit pixels (white is {white}), by the largest value"] if 8 < bits < 16 else []
 
 
 def paper_for(strips: Iterator[Image.Image]) -> int:
-    """The grey level on which to lay an RGBA picture, given in strips: 255 (white), 0 or 128.
+    """The grey level of the transparent areas of an RGBA picture, given in strips: 255 (white), 0 or 128.
 
-    Ink is what is visible near something transparent. It is lost on paper of its own grey. White is taken
-    unless another paper loses less than half as much.
+    Visible pixels near transparent ones are ink. Ink is lost on paper of nearly its own grey. White is chosen
+    unless another paper loses less than half as much ink.
     """
     ink = np.zeros(256)
     for strip in strips:
@@ -178,12 +179,25 @@ def paper_for(strips: Iterator[Image.Image]) -> int:
     return min(_PAPERS, key=lambda paper: max(lost[paper], _FEW / 2 * ink.sum()))
 
 
-def _strip_to_rgb(strip: Image.Image, paper: int, name: str) -> Image.Image:
-    if strip.mode in _CLEAR_MODES or "transparency" in strip.info:
+def _is_clear(picture: Image.Image) -> bool:
+    return picture.mode in _CLEAR_MODES or "transparency" in picture.info
+
+
+def _strip_to_rgb(strip: Image.Image, white: int | None, paper: int, name: str) -> Image.Image:
+    if white is not None:
+        strip = Image.fromarray(to_bytes(np.asarray(strip), white))
+    elif _is_clear(strip):
         sheet = Image.new("RGBA", strip.size, (paper, paper, paper))
         sheet.alpha_composite(_rgba(strip, name))
         strip = sheet
     return _converted(strip, "RGB", name)
+
+
+def _sampled(strip: Image.Image, pixels: int, name: str) -> Image.Image:
+    """An RGBA strip of a picture of so many pixels, with every second or third pixel of a huge one."""
+    step = 1 + math.isqrt(pixels // _SAMPLED_PIXELS)
+    size = -(-strip.width // step), -(-strip.height // step)
+    return _rgba(strip, name).resize(size, Image.Resampling.NEAREST)
 
 
 def _rgba(strip: Image.Image, name: str) -> Image.Image:

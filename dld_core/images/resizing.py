@@ -18,15 +18,12 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dld_core.images.opencv import import_cv2
-
-if TYPE_CHECKING:
-    from torch import Tensor
+from dld_core.images.tensors import as_tensor
 
 Image = NDArray[np.uint8]
 
@@ -58,7 +55,7 @@ def resize(
 
 
 def _interpolate(image: Image, size: tuple[int, int], antialias: bool) -> Image:
-    from torch.nn.functional import interpolate
+    from torch.nn.functional import interpolate  # slow to load
 
     how = partial(interpolate, mode="bicubic", antialias=antialias, align_corners=False)
     factors = size[0] / image.shape[0], size[1] / image.shape[1]
@@ -66,18 +63,10 @@ def _interpolate(image: Image, size: tuple[int, int], antialias: bool) -> Image:
     if block > 1:
         # The last blocks reach beyond the image, so it is the factors that are given, and not the size.
         exact = [factor * block * _NO_LESS for factor in factors]
-        resized = how(_planes(_averaged(image, block)), scale_factor=exact)
+        resized = how(as_tensor(_averaged(image, block), share=True)[None], scale_factor=exact)
     else:
-        resized = how(_planes(image), size=size)
+        resized = how(as_tensor(np.require(image, requirements=["C", "W"]), share=True)[None], size=size)
     return np.ascontiguousarray(resized[0, :, : size[0], : size[1]].permute(1, 2, 0).numpy())
-
-
-def _planes(image: Image) -> Tensor:
-    """[1, C, H, W], channels-last in memory: the quick path."""
-    import torch
-
-    source = image if image.flags.writeable and image.flags.c_contiguous else np.array(image, order="C")
-    return torch.from_numpy(source).permute(2, 0, 1)[None]
 
 
 def _averaged(image: Image, block: int) -> Image:
@@ -165,20 +154,3 @@ def _rounded(height: int, width: int, factor: float, max_pixels: float) -> tuple
     if sides[0] * sides[1] > max_pixels:
         sides = max(1, int(height * factor)), max(1, int(width * factor))
     return sides
-
-
-def pad(image: Image, divisor: int = 1, size: tuple[int, int] | None = None, fill: int = 0) -> Image:
-    """Pad [H, W, C] at the right and the bottom, so that coordinates stay true.
-
-    Args:
-        divisor: both sides become multiples of this.
-        size: or at least this (height, width), before `divisor` is applied.
-        fill: the value of the new pixels, 0..255.
-    """
-    height, width = (max(a, b) for a, b in zip(image.shape[:2], size or (0, 0), strict=True))
-    height, width = -(-height // divisor) * divisor, -(-width // divisor) * divisor
-    if (height, width) == image.shape[:2]:
-        return image
-    padded = np.full((height, width, image.shape[2]), fill, np.uint8)
-    padded[: image.shape[0], : image.shape[1]] = image
-    return padded

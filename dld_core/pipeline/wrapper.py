@@ -70,8 +70,8 @@ class DLDWrapper(AbstractContextManager["DLDWrapper"]):
         """Load a spotter.
 
         Args:
-            backend: a registered name (`dld backends` lists them), a spotter that is ready, or "auto": that of
-                the folder that `weights` names, else the best reader that is installed.
+            backend: a registered name (`dld backends` lists them), a spotter that is ready, or "auto": that
+                of the folder that `weights` names, else the best reader that is installed.
             weights: "bundled", a file or folder, or None for none.
             device: "auto", "cpu", "cuda:0", "mps".
             model: who reads: "teacher", "student", or "auto": the teacher at full scale, the student below

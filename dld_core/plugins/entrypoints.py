@@ -18,7 +18,7 @@ from dld_core.errors import BrokenPluginError, DLDError, MissingExtraError, expl
 
 HERE = "this process"
 _OFFERED = {"opencv-python": "cv2", "opencv-python-headless": "cv2", "onnxruntime": "onnxruntime"}
-"""Distributions whose module other distributions offer, too: builds without a display, for GPUs, of the system."""
+"""Distributions whose module has other builds, under other names: without a display, for GPUs."""
 
 
 @dataclass(frozen=True, slots=True)

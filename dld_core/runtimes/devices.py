@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import cv2
 import torch
 
 from dld_core.errors import DeviceError
-from dld_core.images.opencv import import_cv2
 
 
 def available_devices() -> list[str]:
@@ -42,7 +42,6 @@ def resolve_device(asked: object = "auto") -> str:
 @contextmanager
 def cpu_threads(count: int | None) -> Iterator[int]:
     """Let torch and OpenCV use so many threads inside (None: as many as now); gives the number in force."""
-    cv2 = import_cv2()
     before, cv2_before = torch.get_num_threads(), cv2.getNumThreads()
     try:
         if count is not None:

@@ -106,7 +106,12 @@ class Graph:
             half: store floats of two dimensions or more in 16 bits; `load` gives float32 all the same.
         """
         nodes = [[n.kind, n.inputs, n.output, n.attributes] for n in self.nodes]
-        rest = {"nodes": nodes, "input": self.input, "output": self.output, "metadata": self.metadata}
+        rest: dict[str, Any] = {
+            "nodes": nodes,
+            "input": self.input,
+            "output": self.output,
+            "metadata": self.metadata,
+        }
         rest["opset"] = self.opset
         constants = {name: _stored(value, half) for name, value in self.constants.items()}
         save_file(constants, path, {"graph": json.dumps(rest)})

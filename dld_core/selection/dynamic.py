@@ -18,9 +18,13 @@ from dld_core.images.tensors import as_tensor
 from dld_core.interfaces import ResolutionSelector
 from dld_core.selection.forecast import NOMINAL_WORDS, CostModel
 from dld_core.selection.policy import Policy
-from dld_core.selection.thumbnail import thumbnail, thumbnail_size
+from dld_core.selection.thumbnail import thumbnail, thumbnail_size, tile_grid, tiles
 
 _LOG = logging.getLogger("dld")
+_SHRINK = 3.5  # tiles of a large image shrink no further than this, so that small letters stay visible
+DENSE_WORDS = 30
+"""An image on which so many words are expected is a page of text. Its letters are near the limit of what a
+thumbnail shows, and most of its cost is reading lines, which no scale saves: it is read at full size."""
 _WORTH_REPORTING = 1.0  # words lost
 _UNABLE = "no scale is expected to keep within the limit; read at {:g}, the cheapest"
 
@@ -83,6 +87,8 @@ class DynamicResolution:
         able = self.costs.within(forecast.sizes, policy, count_, (own, taken))
         priced = policy.priced(self.gamma)
         index = priced.choose(list(scores.values()), forecast.shares, able)
+        if words is not None and words >= DENSE_WORDS and "gamma" not in policy.model_fields_set:
+            index = _full(forecast.scales, able, index)
         scale = forecast.scales[index]
         note = _loss_note(scores, scale) if able else _UNABLE.format(scale)
         return ScaleDecision(scale, scores, forecast.shares, own, taken, words, note)
@@ -110,10 +116,13 @@ class DynamicResolution:
 
     def _expect(self, image: NDArray[np.uint8]) -> tuple[list[float], float | None]:
         """Expected losses by scale, and the number of words where the selector says it."""
-        pixels, native = self._inputs(image)
-        with torch.no_grad():
-            scores, words = self.selector.expect(pixels, native)
-        return scores[0].double().tolist(), None if words is None else float(words[0])
+        losses, words = torch.zeros(len(self.selector.scales), dtype=torch.float64), 0.0
+        for tile in tiles(image, int(_SHRINK * self.long_side)):
+            with torch.no_grad():
+                found, count_ = self.selector.expect(*self._inputs(tile))
+            losses += found[0].double().cpu()
+            words = math.nan if count_ is None else words + float(count_[0])
+        return losses.tolist(), None if math.isnan(words) else words
 
     def _inputs(self, image: NDArray[np.uint8]) -> tuple[Tensor, Tensor]:
         small = as_tensor(thumbnail(image, self.long_side))
@@ -125,19 +134,27 @@ class DynamicResolution:
 
     def own_gflops(self, height: int, width: int) -> float:
         """GFLOPs of the selector, counted once per thumbnail size on a real run."""
-        shape = thumbnail_size(height, width, self.long_side)
+        rows, columns = tile_grid(height, width, int(_SHRINK * self.long_side))
+        tile = -(-height // rows), -(-width // columns)
+        shape = thumbnail_size(*tile, self.long_side)
         if shape not in self._flops:
             device = self._device()
             inputs = torch.zeros(1, 3, *shape, device=device), torch.tensor([[height, width]], device=device)
             with torch.no_grad():
                 self._flops[shape] = flops_of(lambda: self.selector(*inputs)) / 1e9
-        return self._flops[shape]
+        return rows * columns * self._flops[shape]
 
     def _without_selector(self, error: BaseException) -> ScaleDecision:
         name = type(self.selector).__name__
         reason = f"the selector {name} failed ({type(error).__name__}: {error}); read at full scale"
         _LOG.warning("%s", reason)
         return ScaleDecision(1.0, {}, (), 0.0, 0.0, None, reason)
+
+
+def _full(scales: Sequence[float], able: Sequence[int], chosen: int) -> int:
+    """The index of the full scale, or of the largest below it; of those that keep the limits, if any does."""
+    kept = [index for index in able if scales[index] <= 1]
+    return max(kept, key=lambda index: scales[index], default=chosen)
 
 
 def _check(expected: Sequence[float], scales: int) -> None:

@@ -1,6 +1,7 @@
-"""The cross-framework study: any systems on any sets, at fixed scales and at scales of a selector's choice.
+"""The cross-framework study: any systems on any sets, at fixed scales and at scales that a selector decides.
 
-`study(StudyConfig.load("study.yaml"), out)` is what `dld study` does.
+In: a `StudyConfig`. Out: tables and plots in a folder. Others call `study` (`dld study`), `ablation.ablate`
+(`dld ablate`) and `bench.bench` (`dld bench`).
 """
 
 from __future__ import annotations

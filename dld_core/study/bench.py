@@ -16,11 +16,24 @@ from numpy.typing import NDArray
 
 from dld_core.evaluation.cost import count
 from dld_core.evaluation.cost.memory import device_peak_bytes, peak_bytes, reset_peak
-from dld_core.evaluation.fixed import FixedScale
+from dld_core.evaluation.fixed import Base, FixedScale
+from dld_core.pipeline.wrapper import DLDWrapper
+from dld_core.selection import CostModel, DynamicResolution
 from dld_core.selection.selected import SelectedScale
 
 Pixels = NDArray[np.uint8]
 Reader = FixedScale | SelectedScale
+
+
+def readers_of(wrapper: DLDWrapper, scales: Sequence[float], base: Base) -> list[Reader]:
+    """A wrapper's student at fixed scales and, where it has a selector, at the scale that it decides."""
+    readers: list[Reader] = [FixedScale(wrapper.spotter, scale, base) for scale in scales]
+    if wrapper.selector is not None:
+        costs = CostModel(wrapper.spotter, wrapper.working)
+        readers.append(SelectedScale(DynamicResolution(wrapper.selector, costs)))
+    return readers
+
+
 # A declared cost that is this far from the counted one is shown beside it.
 TOLERANCE = 0.01
 

@@ -21,7 +21,6 @@ from dld_core.evaluation.choice import border_cuts, without_borders
 from dld_core.evaluation.fixed import Base, FixedScale
 from dld_core.evaluation.words import ImageWords
 from dld_core.images import open_image
-from dld_core.interfaces import Spotter
 from dld_core.pipeline.models import find_selector
 from dld_core.pipeline.wrapper import DLDWrapper
 from dld_core.runtimes.devices import cpu_threads
@@ -128,7 +127,7 @@ class System:
                 config.backend, config.weights, device, selector=config.selector, **config.options
             )
         spotter = self.wrapper.spotter if config.student else self.wrapper.teacher
-        self.spotter: Spotter = spotter
+        self.spotter = spotter
         self.readers = [
             *(FixedScale(spotter, scale, "reference") for scale in config.scales),
             *(FixedScale(spotter, scale, "native") for scale in config.native_scales),

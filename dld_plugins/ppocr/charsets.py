@@ -1,14 +1,16 @@
 """Which rows of the recogniser's classifier are computed: those that are asked for, and no more than needed.
 
-Small's classifier has 18,710 rows, which take as long as a third of the network. A few hundred of them say all
-that Latin text needs, and in their logits it shows whether another row can win: where a column holds a letter of
-theirs, or nothing, the largest is 20 in the mean, and where it holds a Chinese character 4.
+Small's classifier has 18,710 rows, which take as long as a third of the network. A few hundred of them say
+all
+that Latin text needs, and in their logits it shows whether another row can win: where a column holds a letter
+of theirs, or nothing, the largest is 20 in the mean, and where it holds a Chinese character 4.
 """
 
 from __future__ import annotations
 
 import unicodedata
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -51,7 +53,8 @@ def wanted(charset: str, known: str) -> frozenset[str]:
     if strange or len(set(charset)) < len(charset):
         fault = f"holds {strange!r}, which it cannot read" if strange else "names a character twice"
         raise ConfigError(
-            f"charset {charset!r} {fault}; give auto, all, {', '.join(sorted(SCRIPTS))}, or the characters to read"
+            f"charset {charset!r} {fault}; give auto, all, {', '.join(sorted(SCRIPTS))}, or the "
+            "characters to read"
         )
     return frozenset(charset)
 
@@ -79,7 +82,7 @@ def best_tokens(classify: nn.Linear, context: Tensor, first: Tensor | None) -> t
     else:
         logits = F.linear(flat, classify.weight[first], classify.bias[first])
         found = [first[logits.argmax(1)], *_probabilities(logits)]
-        for some in (logits.amax(1) < SURE).nonzero().flatten().split(_COLUMNS):
+        for some in torch.split((logits.amax(1) < SURE).nonzero().flatten(), _COLUMNS):
             for whole, part in zip(found, best_tokens(classify, flat[some, None], None), strict=True):
                 whole[some] = part[:, 0]
     token, sure, space = (value.unflatten(0, context.shape[:2]) for value in found)

@@ -40,7 +40,7 @@ class PPOCRConfig(PartConfig):
             These four are, where not given, what suits the detector's weights (see `region_options`).
         finer: how many times the map is enlarged before regions are cut from it.
         reader_width: pixels to which shorter lines (48 high) are padded before they are read.
-        reader_batch: lines read at once; all are padded to the longest of them.
+        reader_area: pixels of width that the lines that are read at once measure together.
         region_width: pixels, of lines 48 high, to which the regions of a training batch are padded; longer
             ones are squeezed into it.
         region_jitter: random growth of training regions, as a fraction of the word's height.
@@ -61,8 +61,8 @@ class PPOCRConfig(PartConfig):
     unclip_ratio: float | None = Field(None, gt=0)
     edge: float | None = Field(None, ge=0)
     finer: int = Field(3, ge=1, le=8)
-    reader_width: int = Field(320, ge=32)
-    reader_batch: int = Field(6, ge=1)
+    reader_width: int = Field(160, ge=32)
+    reader_area: int = Field(1920, ge=32)
     region_width: int = Field(192, ge=32, multiple_of=2 * COLUMN)
     region_jitter: float = Field(0.05, ge=0, le=0.5)
     max_length: int = Field(25, ge=1, le=256)

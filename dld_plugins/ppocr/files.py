@@ -69,7 +69,8 @@ def _package(name: str) -> Path:
     lacking = [file for file in (*_TINY, _TINY_CHARACTERS) if not (folder / file).is_file()]
     if lacking:
         raise WeightsError(
-            f"the installed {name} lacks {', '.join(lacking)}; {_INSTALL} for a version that has PP-OCRv6 inside"
+            f"the installed {name} lacks {', '.join(lacking)}; {_INSTALL} for a version "
+            "that has PP-OCRv6 inside"
         )
     return folder
 

@@ -30,7 +30,10 @@ def reader_graph(reader: LineEncoder, decoder: CTCDecoder) -> Graph:
         Node("Add", ("products", end.bias), "logits", {}),
         Node("Softmax", ("logits",), "probabilities", {"axis": 2}),
     )
-    rows = {end.weight: classify.weight.detach().cpu().t().contiguous(), end.bias: classify.bias.detach().cpu()}
+    rows = {
+        end.weight: classify.weight.detach().cpu().t().contiguous(),
+        end.bias: classify.bias.detach().cpu(),
+    }
     return replace(
         graph, nodes=(*graph.nodes, *tail), constants={**graph.constants, **rows}, output="probabilities"
     )

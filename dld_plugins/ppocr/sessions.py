@@ -87,7 +87,11 @@ def _onnxruntime(model: bytes, threads: int) -> Session:
 
 def _openvino(model: bytes, threads: int) -> Session:
     core: Any = require("openvino", "openvino").Core()
-    hints = {"INFERENCE_NUM_THREADS": threads, "INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY"}
+    hints = {
+        "INFERENCE_NUM_THREADS": threads,
+        "INFERENCE_PRECISION_HINT": "f32",
+        "PERFORMANCE_HINT": "LATENCY",
+    }
     compiled = core.compile_model(core.read_model(model), "CPU", hints)
     # A request serves one thread at a time; its arrays are its own memory.
     return lambda x: np.array(compiled.create_infer_request().infer([x])[0], np.float32)

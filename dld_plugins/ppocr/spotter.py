@@ -181,7 +181,7 @@ class PPOCRSpotter(TrainableSpotter):
         height, width = pixels.shape[:2]
         options = self.config.region_options(bool(self.taught))
         boxes = find_lines(self._probability(pixels, size), (height, width), options)
-        lines = [cut_out(pixels, box) for box in boxes]
+        lines = [cut_out(pixels, box, smooth=self.reads_native) for box in boxes]
         for line, reading in zip(lines, self._readings(lines), strict=True):
             if reading.score >= self.config.min_score:
                 for text, score, points in words_of(line, reading):
@@ -206,12 +206,10 @@ class PPOCRSpotter(TrainableSpotter):
     def _readings(self, lines: Sequence[Line]) -> list[Reading]:
         """What every line says, in order."""
         found: dict[int, Reading] = {}
-        for group, width in batches(lines, self.config.reader_batch, self.config.reader_width):
-            some = [lines[index] for index in group]
-            tokens, sure, _ = self._columns(as_input(some, width, smooth=self.reads_native))
-            for index, line, own, certainty in zip(group, some, tokens, sure, strict=True):
-                covered = len(own) * line.aspect * HEIGHT / width
-                found[index] = best_path(own, certainty, self.charset, covered)
+        for group, width in batches(lines, self.config.reader_area, self.config.reader_width):
+            columns = self._columns(as_input([lines[index] for index in group], width))
+            for index, tokens, sure, spaces in zip(group, *columns, strict=True):
+                found[index] = best_path(tokens, sure, spaces, self.charset)
         return [found[index] for index in range(len(lines))]
 
     def _columns(self, x: NDArray[np.float32]) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:

@@ -28,7 +28,8 @@ _LATIN_EXTENDED_B = 0x250  # the first code point beyond it
 
 def main() -> None:
     spec = find_spec("rapidocr")
-    assert spec is not None and spec.origin is not None
+    assert spec is not None
+    assert spec.origin is not None
     models = Path(spec.origin).parent / "models"
     reader = convert(models / "PP-OCRv6_rec_small.onnx", (2, 3, HEIGHT, 96))
     kept = {c for c in characters_of(reader) if ord(c) < _LATIN_EXTENDED_B} | set(_PUNCTUATION)

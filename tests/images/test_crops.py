@@ -9,7 +9,7 @@ import pytest
 from PIL import Image, ImageDraw
 
 from dld_core.images.crops import crop_quad
-from dld_core.training.selector.targets import coverage
+from dld_core.selection.targets import coverage
 
 
 def test_crops_are_upright_and_black_outside() -> None:

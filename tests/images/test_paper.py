@@ -73,7 +73,7 @@ def test_it_is_the_same_for_every_kind_of_source_and_for_drawings(tmp_path: Path
         loaded = load_image(source)
         assert loaded.pixels[0, 0].tolist() == [0, 0, 0], kind
         assert loaded.pixels.max() > 200, kind
-        assert "laid on black" in loaded.notes[0], kind
+        assert "filled with black" in loaded.notes[0], kind
         page = Page([Word("x", 0.9, ((1, 1), (9, 1), (9, 5), (1, 5)))], loaded.width, loaded.height)
         assert page.draw(source)[-1, -1].tolist() == [0, 0, 0], kind
 

@@ -34,7 +34,7 @@ from dld_core.selection import (
 )
 from dld_core.selection.calibration import Calibration, cross_calibrated
 from dld_core.selection.targets import cell_targets, letter_height
-from dld_core.selection.thumbnail import thumbnail_size
+from dld_core.selection.thumbnail import MOST_TILES, thumbnail_size, tile_grid, tiles
 from dld_core.testing import ResolutionSelectorContract
 from dld_core.types import Word
 
@@ -204,8 +204,8 @@ def test_files_of_older_versions_are_still_read(tmp_path: Path) -> None:
         ({"config": json.dumps({"scales": "small"})}, {}, WeightsError, "damaged.*scales"),
         ({"config": json.dumps({"hidden": 9})}, {}, WeightsError, "does not fit the selector 'dense'"),
         ({"name": "theirs"}, {}, UnknownPartError, "needs a selector that is not installed.*theirs"),
-        (None, {"slope": torch.tensor([torch.nan, 0.0])}, WeightsError, "slope is not finite"),
-        (None, {"slope": torch.zeros(2, dtype=torch.int8)}, WeightsError, "slope as torch.int8"),
+        (None, {"slope": torch.tensor([torch.nan, 0.0])}, WeightsError, "NaN or infinity in slope"),
+        (None, {"slope": torch.zeros(2, dtype=torch.int8)}, WeightsError, "slope as int8"),
         (None, {"stray": torch.zeros(1)}, WeightsError, "does not fit"),
     ],
 )
@@ -219,7 +219,7 @@ def test_damaged_files_are_told_in_one_sentence(
     with pytest.raises(error, match=says):
         load_selector(tmp_path / "s.safetensors")
     (tmp_path / "junk.safetensors").write_bytes(b"junk")
-    with pytest.raises(WeightsError, match="cannot read"):
+    with pytest.raises(WeightsError, match="not a readable"):
         load_selector(tmp_path / "junk.safetensors")
 
 
@@ -544,3 +544,22 @@ def test_a_closed_wrapper_says_so_under_auto_too() -> None:
     dld.close()
     with pytest.raises(DLDError, match="closed"):
         dld.spot(page([40]).image)
+
+
+def test_small_letters_of_large_images_are_looked_for_in_tiles() -> None:
+    assert tile_grid(640, 1138, 1344) == (1, 1)
+    rows, columns = tile_grid(12_000, 9_000, 1344)
+    assert rows * columns <= MOST_TILES + rows + columns
+    image = np.zeros((90, 70, 3), np.uint8)
+    parts = tiles(image, 40)
+    assert [part.shape[:2] for part in parts] == [(30, 35)] * 6
+    assert all(np.shares_memory(part, image) for part in parts)
+
+
+@pytest.mark.usefixtures("_bars")
+def test_a_page_of_text_is_read_at_full_size_unless_a_price_is_given() -> None:
+    image = page([40]).image
+    dld = DLDWrapper("bars", selector=Crowd(small(gamma=1e6)))
+    assert (dld.spot(image).scale, dld.spot(image).model) == (1.0, "teacher")
+    assert dld.spot(image, gamma=1e6).scale < 1.0
+    assert DLDWrapper("bars", selector=Couple(small(gamma=1e6))).spot(image).scale < 1.0

@@ -25,7 +25,7 @@ from dld_core.data.augment import AugmentConfig
 from dld_core.data.photometric import PhotometricConfig
 from dld_core.data.sources import PhotosSourceConfig, SynthSourceConfig
 from dld_core.errors import ConfigError, DeviceError, TrainingError, WeightsError
-from dld_core.pipeline.folder import read_about
+from dld_core.pipeline.folder import Saved
 from dld_core.plugins.hooks import hooks
 from dld_core.plugins.hookspecs import hookimpl
 from dld_core.plugins.registry import backends
@@ -418,8 +418,7 @@ def test_the_export_can_be_half_and_says_what_it_is(runs: Runs) -> None:
     weights = load_file(result.weights)
     assert weights["finder.weight"].dtype == torch.float16
     assert weights["trunk.1.num_batches_tracked"].dtype == torch.int64
-    about = read_about(result.out)
-    assert about is not None
+    about = Saved.load(result.out).index
     assert (about.backend, about.options, about.provenance["step"]) == ("tiny", {"width": 6}, 6)
     assert {path.name for path in result.out.iterdir() if path.is_file()} == {
         *("model.safetensors", "dld.json", "metrics.csv"),
@@ -452,8 +451,7 @@ def test_validation_disturbs_nothing_and_keeps_the_best(runs: Runs) -> None:
     for name in ("find", "read", "word_accuracy", "detection", "end_to_end"):
         assert f"val/{name}" in result.metrics
     assert result.metrics["val/end_to_end"] == 0.0
-    best = read_about(result.out / "best")
-    assert best is not None
+    best = Saved.load(result.out / "best").index
     assert best.provenance["step"] == 2
     with pytest.raises(ConfigError, match=r"'validation.best': there is no 'acc'; there are find, read"):
         runs.train("other", validation={**look, "best": "acc"})

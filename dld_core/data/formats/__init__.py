@@ -1,8 +1,8 @@
 """Annotation formats in and out: `read(path)`, `write(dataset, target, format)`, `sniff(path)`.
 
-In: files of the thirteen formats of `table`, folders of them. Out: one in-memory form (`model`), problems with
-file, line and fix (`problems`), and files again. `checks.check` finds every problem of a set, `convert.convert`
-goes from one format to another. docs/data.md lists the formats.
+In: files of the thirteen formats of `table`, folders of them. Out: one in-memory form (`model`), problems
+with file, line and fix (`problems`), and files again. `checks.check` finds every problem of a set,
+`convert.convert` goes from one format to another. docs/data.md lists the formats.
 """
 
 from __future__ import annotations

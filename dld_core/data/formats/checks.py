@@ -129,8 +129,9 @@ def _check_letters(dataset: Dataset, at: At) -> None:
     if counts:
         most = ", ".join(f"{letter} {count} times" for letter, count in counts.most_common(10))
         message = (
-            f"{sum(map(bool, strange))} of {len(words)} words hold letters outside printable ASCII, which the "
-            f"bundled models cannot be taught ({len(counts)} letters: {most}{', ...' if len(counts) > 10 else ''})"
+            f"{sum(map(bool, strange))} of {len(words)} words hold letters outside printable ASCII, "
+            f"which the bundled models cannot be taught ({len(counts)} letters: {most}"
+            f"{', ...' if len(counts) > 10 else ''})"
         )
         at.warning("letters", message, "train a model whose charset has them, or write the words without")
 
@@ -186,7 +187,8 @@ def _check_image(image: AnnotatedImage, problems: Problems, decode: bool) -> Siz
         file.warning("exif-orientation", message, fix)
     stated = image.width or size[0], image.height or size[1]
     if stated != size:
-        message = f"the annotations say {image.name} is {stated[0]}x{stated[1]}, but it has {size[0]}x{size[1]} pixels"
+        given, true = "x".join(map(str, stated)), "x".join(map(str, size))
+        message = f"the annotations say {image.name} is {given}, but it has {true} pixels"
         entry.error("size-mismatch", message, "use the image that was annotated, or correct the size")
     return size
 

@@ -1,7 +1,8 @@
-"""Annotation files that others made: regular files only, of bounded size, and no question about a path raises.
+"""Annotation files that others made: regular files only, of bounded size, and no question about a path
+raises.
 
-`os.path.isfile`, `isdir` and `exists` are used throughout, because pathlib's raise for names that are too long
-or hold a null character.
+`os.path.isfile`, `isdir` and `exists` are used throughout, because pathlib's raise for names that are too
+long or hold a null character.
 """
 
 from __future__ import annotations
@@ -209,7 +210,9 @@ def _zip(path: Path, what: str, problems: Problems) -> Iterator[tuple[str, str, 
 
 
 def _unpack(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, at: At) -> bytes | None:
-    """The bytes of one entry, never more than it may have; None and a reported problem where it is damaged."""
+    """The bytes of one entry, never more than it may have; None and a reported problem where it is
+    damaged.
+    """
     if entry.file_size > min(MAX_TEXT_BYTES, 2**20 + MAX_RATIO * entry.compress_size):
         _report_huge(at, f"{entry.file_size:,} bytes out of {entry.compress_size:,} packed ones")
         return None

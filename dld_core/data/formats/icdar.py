@@ -34,7 +34,7 @@ from dld_core.data.formats.polygons import (
     rectangle,
     to_polygon,
 )
-from dld_core.data.formats.problems import At, Malformed, Problems, short
+from dld_core.data.formats.problems import At, MalformedError, Problems, short
 
 DONT_CARE = "###"
 SCRIPTS = frozenset(
@@ -53,14 +53,14 @@ class Line(NamedTuple):
     Attributes:
         number: of the line in its file.
         text: all of it.
-        count: how many numbers with a comma behind it begins with.
+        numbers: how many numbers with a comma behind it begins with.
         rest: what follows them.
         whole: whether the rest is one more number.
     """
 
     number: int
     text: str
-    count: int
+    numbers: int
     rest: str
     whole: bool
 
@@ -94,7 +94,7 @@ class LineLayout:
         A set has four points a line unless more than 5% of the lines whose text is no number begin with ten
         numbers, or one of them begins with twelve. Where all texts are numbers, all of the lines count.
         """
-        wholes = [line.count + 1 for line in lines if line.whole]
+        wholes = [line.numbers + 1 for line in lines if line.whole]
         textless = not scored and bool(lines) and len(wholes) == len(lines)
         # Ten numbers alone are four points and "1,500"; other even numbers are points.
         textless = textless and not any(n % 2 for n in wholes) and any(n != 10 for n in wholes)
@@ -111,9 +111,9 @@ class LineLayout:
         """How many fields of a line are coordinates; too few or too many where it is malformed."""
         if self.points:
             return 2 * self.points
-        if line.whole and not self.scored and (self.textless or line.count in (5, 7)):
-            return line.count + 1
-        count = line.count - self.scored
+        if line.whole and not self.scored and (self.textless or line.numbers in (5, 7)):
+            return line.numbers + 1
+        count = line.numbers - self.scored
         if count == 7 or (count < 8 and is_number("".join(line.text.split(",", 8)[7:8]))):
             return 8  # another of the first eight should be a number
         return count - count % 2
@@ -121,7 +121,7 @@ class LineLayout:
 
 def _clear_counts(lines: Sequence[Line], scored: bool = False) -> list[int]:
     """How many coordinates begin the lines with four points or more whose text is no number."""
-    counts = (line.count - scored for line in lines if not line.whole)
+    counts = (line.numbers - scored for line in lines if not line.whole)
     return [count for count in counts if count >= 8]
 
 
@@ -158,11 +158,11 @@ def parse(text: str, file: Path | str, problems: Problems, points: int | None = 
 
 def _word(line: Line, layout: LineLayout, at: At) -> AnnotatedWord:
     separated = _SEPARATOR.match(line.rest)
-    size = line.count - layout.scored if separated else layout.coordinates(line)
+    size = line.numbers - layout.scored if separated else layout.coordinates(line)
     needed = size + layout.scored
-    bare = line.whole and not layout.scored and line.count == size - 1  # coordinates alone
+    bare = line.whole and not layout.scored and line.numbers == size - 1  # coordinates alone
     least = 4 if layout.points == 2 else 6
-    if size % 2 or not least <= size <= 2 * MAX_POINTS or not (bare or line.count >= needed):
+    if size % 2 or not least <= size <= 2 * MAX_POINTS or not (bare or line.numbers >= needed):
         raise _malformed(line, size, layout, at)
     fields = line.text.split(",", needed)
     values = [float(field) for field in fields[:needed]]
@@ -179,12 +179,12 @@ def _word(line: Line, layout: LineLayout, at: At) -> AnnotatedWord:
     return AnnotatedWord(polygon, text, text == DONT_CARE, extra, at.line)
 
 
-def _malformed(line: Line, size: int, layout: LineLayout, at: At) -> Malformed:
+def _malformed(line: Line, size: int, layout: LineLayout, at: At) -> MalformedError:
     """Report what a line lacks: a coordinate among others that is no number, or some of them altogether."""
     fields = line.text.split(",", max(size, 0))
     if len(fields) > size >= 6 and any(character.isdigit() for character in fields[size - 1]):
         numbers(fields[:size], at)
-    found = line.count + line.whole
+    found = line.numbers + line.whole
     wanted = f"{size} coordinates" if layout.points else f"the coordinates of 3 to {MAX_POINTS} points"
     wanted += f"{', a score' if layout.scored else ''} and a text"
     hint = " (a rectangle? then --format icdar13, or --layout rectangle)" if found in (4, 5) else ""
@@ -211,7 +211,7 @@ def text_field(text: str, quads: bool = True) -> str:
     one in a set that is not all `quads`.
     """
     line = Line.of(0, text)
-    numeric = line.count > 1 or (not quads and (line.count > 0 or line.whole))
+    numeric = line.numbers > 1 or (not quads and (line.numbers > 0 or line.whole))
     return quote(text) if numeric or _QUOTED.fullmatch(text) or _SEPARATOR.match(text) else text
 
 
@@ -225,7 +225,7 @@ def _line_2015(word: AnnotatedWord, losses: Losses, where: str, quads: bool = Tr
 
 def _fits_2015(line: str) -> bool:
     found = Line.of(0, line)
-    return found.count + found.whole >= 8
+    return found.numbers + found.whole >= 8
 
 
 def _resembles_2015(line: str) -> bool:
@@ -237,7 +237,9 @@ class Icdar2015(Texts):
     """The first kind: whose lines do not say how many points they have."""
 
     def likely(self, path: Path) -> float:
-        """How surely a path is of this format; so are files in bad shape, or empty, where nothing else fits."""
+        """How surely a path is of this format; so are files in bad shape, or empty, where nothing else
+        fits.
+        """
         sure = super().likely(path) or 0.1 * share_of_lines(path, _resembles_2015)
         files = [file for file in label_files(path, ".txt") if file.suffix.lower() == ".txt"]
         if sure or not files:

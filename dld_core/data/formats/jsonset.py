@@ -99,7 +99,7 @@ def word_of(
         known: further keys.
 
     Raises:
-        Malformed: there is no polygon, or a malformed one.
+        MalformedError: there is no polygon, or a malformed one.
     """
     place = next((key for key in polygon if entry.get(key)), None)
     if place is None:

@@ -18,7 +18,7 @@ from dld_core.data.formats.model import AnnotatedImage, AnnotatedWord, Dataset, 
 from dld_core.data.formats.pairing import ImageFinder, label_files
 from dld_core.data.formats.perimage import report_none, target_files, words_of
 from dld_core.data.formats.polygons import is_rectangle, pairs, polygon_of
-from dld_core.data.formats.problems import At, Malformed, Problems
+from dld_core.data.formats.problems import At, MalformedError, Problems
 
 DONT_CARE = "###"
 _FLAGS = ("ignore", "difficult", "dontcare")
@@ -69,7 +69,7 @@ def _word(at: At, shape: dict[str, Any]) -> AnnotatedWord:
     kind = at.text(shape, "shape_type") or "polygon"
     if kind not in _POINTS:
         at.warning("shape-type", f"a {kind} is no region of text; it is left out", "draw a polygon")
-        raise Malformed
+        raise MalformedError
     points, needed = shape.get("points"), _POINTS[kind]
     count = len(points) if isinstance(points, list) else 0
     if count < needed or (kind != "polygon" and count != needed):

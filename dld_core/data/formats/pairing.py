@@ -104,9 +104,9 @@ def _is_label(name: str, suffix: str) -> bool:
 def pair(labels: Sequence[Path], images: Sequence[Path], problems: Problems) -> list[Path | None]:
     """The image of each annotation file, by name; None where there is none.
 
-    The stem of the file itself, or that without its gt_ or res_: what finds more images of the set goes first.
-    Where several images fit, one in a folder of the same name as the label's wins, then the first, with a
-    warning.
+    The stem of the file itself, or that without its gt_ or res_: what finds more images of the set goes
+    first. Where several images fit, one in a folder of the same name as the label's wins, then the first,
+    with a warning.
     """
     by_stem: dict[str, list[Path]] = defaultdict(list)
     for image in images:

@@ -21,7 +21,7 @@ from dld_core.data.formats.pairing import (
     safe_name,
     without_suffix,
 )
-from dld_core.data.formats.problems import At, Malformed, Problems
+from dld_core.data.formats.problems import At, MalformedError, Problems
 
 SNIFF_FILES, SNIFF_BYTES = 20, 65_536
 _LINE_BREAK = re.compile(r"\r\n|\n|\r")
@@ -111,7 +111,7 @@ def words_of(word: Callable[..., AnnotatedWord], places: Iterable[tuple[Any, ...
     for place in places:
         try:
             words.append(word(*place))
-        except Malformed:
+        except MalformedError:
             continue
     return words
 

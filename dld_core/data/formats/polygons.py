@@ -29,7 +29,7 @@ def is_number(token: str) -> bool:
 
 
 def numbers(tokens: Sequence[Any], at: At) -> list[float]:
-    """Strings or JSON values as finite floats. Raises Malformed where any is not."""
+    """Strings or JSON values as finite floats. Raises MalformedError where any is not."""
     values = []
     for index, token in enumerate(tokens, start=1):
         value = _to_float(token)
@@ -60,7 +60,7 @@ def to_polygon(values: Sequence[float]) -> Polygon:
 def polygon_of(value: Any, at: At) -> Polygon:
     """JSON [x1, y1, x2, y2, ...] or [[x1, y1], ...] as float64 [n, 2]; two points are a rectangle.
 
-    Raises Malformed where it is neither, has other counts, or holds what is no number.
+    Raises MalformedError where it is neither, has other counts, or holds what is no number.
     """
     values = at.sequence(value)
     if values and all(isinstance(point, list) for point in values):

@@ -70,7 +70,7 @@ class Problems(list[Problem]):
             raise DataError(f"{len(errors)} malformed place(s) in {path}:\n{lines}{more}{hint}")
 
 
-class Malformed(Exception):
+class MalformedError(Exception):
     """A place was reported as malformed; what stands there is left out."""
 
 
@@ -108,10 +108,10 @@ class At:
         """Report what makes the line, entry or file unusable."""
         self.problems.append(Problem("error", code, str(self.file), self.place, message, fix))
 
-    def malformed(self, code: str, message: str, fix: str) -> Malformed:
+    def malformed(self, code: str, message: str, fix: str) -> MalformedError:
         """Report an error, and give the exception that leaves the place out."""
         self.error(code, message, fix)
-        return Malformed()
+        return MalformedError()
 
     def warning(self, code: str, message: str, fix: str) -> None:
         """Report what is probably a mistake."""

@@ -1,7 +1,7 @@
 """Total-Text's MATLAB files: a cell array of rows ('x:', xs, 'y:', ys, text, orientation) per image.
 
-The array is called `polygt`, and `gt` in files of the set's annotation tool, which also writes the coordinates
-as columns. SciPy reads and writes the files; it is an optional extra.
+The array is called `polygt`, and `gt` in files of the set's annotation tool, which also writes the
+coordinates as columns. SciPy reads and writes the files; it is an optional extra.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ def _read(file: Path, at: At) -> list[AnnotatedWord]:
         at.error("bad-mat", f"this is no readable MATLAB file ({reason})", "get it again")
         return []
     table = next((content[name] for name in ("polygt", "gt") if name in content), None)
-    if getattr(table, "ndim", 0) != 2 or table.shape[1] < 5 or table.dtype != object:
+    if table is None or getattr(table, "ndim", 0) != 2 or table.shape[1] < 5 or table.dtype != object:
         message = "there is no cell array `polygt` with rows of 'x:', xs, 'y:', ys, text, orientation"
         at.error("bad-mat", message, "give the polygon annotations of Total-Text")
         return []

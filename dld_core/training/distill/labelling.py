@@ -34,7 +34,7 @@ def label_sources(
     share: tuple[int, int] = (0, 1),
     minutes: float | None = None,
 ) -> list[SourceConfig]:
-    """The sources, those of kind "images" with the folder of the teacher's readings.
+    """The sources, those of kind "images" with the folder of the teacher's pseudo_labels.
 
     Readings that are there already stay, so that an interrupted run goes on where it was; another teacher, or
     another reference, has a folder of its own.
@@ -61,8 +61,9 @@ def label_sources(
     for source in sources:
         if source in bare:
             source = source.model_copy(update={"labels": str(own)})
-            usable = any(pseudo_labels.usable(own, path) for path in source.paths())
-            if (own / _ENOUGH).exists() and not usable:
+            if (own / _ENOUGH).exists() and not any(
+                pseudo_labels.usable(own, path) for path in source.paths()
+            ):
                 log(f"none of {source.images} was read in time; it is left out")
                 continue
         found.append(source)
