@@ -16,7 +16,7 @@ from dld_core.images.resizing import resize
 STEP = 16
 """Sides of a thumbnail are multiples of this (the network's coarsest stride)."""
 SHORTEST = 2 * STEP
-MOST_TILES = 12
+MOST_TILES = 6
 """Of an image; a larger one has larger tiles."""
 
 
