@@ -466,8 +466,9 @@ class KeepsStateElsewhere(GoodTrainable):
         super().__init__()
         self.gain = float(torch.rand(1)) + 0.5
 
-    def features(self, images: Sequence[Tensor]) -> Tensor:
-        return super().features(images) * self.gain * 10
+    def features(self, images: Sequence[Tensor]) -> Any:
+        maps = super().features(images)
+        return maps._replace(fine=maps.fine * self.gain * 10)
 
 
 @breaks("T11")

@@ -73,8 +73,9 @@ def _cut(image: Pixels, polygon: Points, width: int) -> Pixels:
     grid = region_grids([polygon], HEIGHT * finer, width * finer)[0] - 0.5  # OpenCV counts from centres
     limit = np.array(image.shape[1::-1], np.float32) + HEIGHT
     points = np.clip(np.nan_to_num(grid), -HEIGHT, limit).astype(np.float32)
-    x, y = (np.ascontiguousarray(points[..., axis]) for axis in (0, 1))
-    line = cv2.remap(image, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    # Two maps: with one of two channels and an empty second, OpenCV 5 reads memory that nobody has set.
+    across, down = np.ascontiguousarray(points[:, :, 0]), np.ascontiguousarray(points[:, :, 1])
+    line = cv2.remap(image, across, down, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     return np.asarray(cv2.resize(line, (width, HEIGHT), interpolation=cv2.INTER_AREA) if finer > 1 else line)
 
 

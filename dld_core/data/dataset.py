@@ -124,7 +124,7 @@ def batches(
         num_workers=workers,
         # Samples travel as numpy arrays and become tensors here: a tensor per polygon would cost a file
         # descriptor each on its way out of the worker.
-        collate_fn=list,
+        collate_fn=_as_it_is,
         worker_init_fn=partial(_set_up_worker, nice=nice) if workers else None,
         prefetch_factor=prefetch if workers else None,
         multiprocessing_context=method if workers else None,
@@ -142,6 +142,11 @@ def _collated(source: Iterator[list[Sample]], collate: Callable[[list[Sample]], 
         # From a worker an error comes with its traceback in its text; the sentence is in the last line.
         last = str(error).strip().splitlines()[-1]
         raise type(error)(last.split("Error: ", 1)[-1]) from error
+
+
+def _as_it_is(samples: list[Sample]) -> list[Sample]:
+    """What the stream gave; not always a list (a stream of pairs has its own form)."""
+    return samples
 
 
 def _set_up_worker(worker: int, nice: int) -> None:

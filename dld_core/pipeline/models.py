@@ -70,7 +70,9 @@ class Models:
     def of(cls, source: Source) -> Models:
         """Those of a backend's weights: bundled ones, or a folder that `DLDWrapper.save` wrote."""
         saved = Saved.beside(source.weights)
-        if saved is not None and saved.student is not None:
+        if saved is not None and saved.model is None and saved.index.weights is not None:
+            source = replace(source, weights=saved.index.weights)  # a selector for weights that are elsewhere
+        elif saved is not None and saved.student is not None:
             return cls(replace(source, weights=saved.student).create(), replace(source, weights=saved.model))
         spotter = source.create()
         student = spotter.bundled_part("student") if source.weights == BUNDLED else None

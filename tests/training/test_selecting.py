@@ -129,7 +129,7 @@ def test_the_joint_loss_counts_divergence_and_cost_by_image() -> None:
     p = logits[:, 0].softmax(1)
     divergence = float((p * (p.log() - torch.tensor(0.5).log())).sum())
     scores = selection._expected(torch.stack(images))
-    cheap = (1e5 * 48 * 64 + 1e7) / (1e5 * 96 * 128 + 1e7)
+    cheap = (2.5e4 * 48 * 64 + 1e7) / (2.5e4 * 96 * 128 + 1e7)
     costs = torch.tensor([cheap, 1.0])
     chance = (-3.0 * (scores + 0.5 * costs)).softmax(1)
     lost = torch.tensor([[divergence, 0.0], [0.0, 0.0]])
@@ -206,7 +206,7 @@ def test_a_wrapper_is_fitted_to_a_folder_of_photos(tmp_path: Path) -> None:
     said: list[str] = []
     with DLDWrapper("bars") as dld:
         small_one = {**NETWORK, "scales": SCALES, "fit": {"steps": 5}}
-        fitted = dld.distill(folder, tmp_path / "run", say=said.append, **small_one)
+        fitted = dld.distill(folder, tmp_path / "run", log=said.append, **small_one)
         assert (dld.scale, fitted.scale) == ("full", "auto")
         assert any("10 images" in line or "words lost" in line for line in said)
         with pytest.raises(ConfigError, match="only predicts"):
@@ -320,9 +320,9 @@ def test_what_a_wrapper_asks_of_its_distillation(tmp_path: Path, monkeypatch: py
     DLDWrapper.load(tmp_path / "saved").distill({"kind": "synth"}, tmp_path / "again", minutes=10)
     config = asked[1]
     assert config.options["region_jitter"] == 0.04, "the saved options name those that nobody chose, too"
-    assert config.teacher.weights == str(tmp_path / "saved" / "teacher.safetensors")
+    assert config.teacher.weights == str(tmp_path / "saved" / "model.safetensors")
     assert config.init is not None
-    assert config.init.path == str(tmp_path / "saved" / "model.safetensors")
+    assert config.init.path == str(tmp_path / "saved" / "student.safetensors")
     assert config.max_minutes == pytest.approx(6)
     assert config.selector is not None
     assert config.selector.measured.labels == "given"

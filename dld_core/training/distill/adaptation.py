@@ -16,7 +16,7 @@ from dld_core.training.checkpoint import saved
 from dld_core.training.distill import engine
 from dld_core.training.distill.config import DistillConfig
 from dld_core.training.selector.config import SelectorTrainingConfig
-from dld_core.training.selector.making import make_selector
+from dld_core.training.selector.making import describe_selector, make_selector
 from dld_core.training.selector.measuring import another
 
 if TYPE_CHECKING:
@@ -182,6 +182,7 @@ def _select(
     config = SelectorTrainingConfig.parse({**values, **changes}, where="distill: selector")
     build = another(wrapper.backend, wrapper.given_weights, wrapper.device, **wrapper.options)
     make_selector(wrapper.spotter, config, folder, log, build)
+    describe_selector(folder, wrapper.backend, wrapper.given_weights, wrapper.spotter, wrapper.options)
 
 
 def _sources(data: Data) -> list[dict[str, Any]]:

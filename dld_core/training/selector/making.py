@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ import torch
 from dld_core.config import write_file
 from dld_core.errors import ConfigError
 from dld_core.interfaces import BUNDLED, ResolutionSelector, SelectorConfig, Spotter
+from dld_core.pipeline.folder import Index, differing_options, write_index
 from dld_core.selection import load_selector, save_selector
 from dld_core.selection.calibration import Calibrated
 from dld_core.selection.file import SELECTOR_FILE
@@ -48,7 +49,20 @@ def run_selector(
     if config.threads is not None:
         torch.set_num_threads(config.threads)
     build = another(config.backend, config.weights, config.device, **config.options)
-    return make_selector(build(), config.selector.limited(max_minutes), out, log, build, measured_in)
+    spotter = build()
+    path = make_selector(spotter, config.selector.limited(max_minutes), out, log, build, measured_in)
+    describe_selector(out, config.backend, config.weights, spotter, config.options)
+    return path
+
+
+def describe_selector(
+    folder: Path, backend: str, weights: str | Path | None, spotter: Spotter, options: Mapping[str, Any]
+) -> None:
+    """Write a dld.json by which a folder with nothing but a selector names the weights that it is for."""
+    own = differing_options(spotter.config_type.parse(options))
+    named = None if weights is None else str(weights)
+    made = {"command": "dld distill", "made": "selector"}
+    write_index(folder, Index(backend=backend, options=own, weights=named, provenance=made))
 
 
 def make_selector(

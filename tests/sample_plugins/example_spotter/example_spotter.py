@@ -8,7 +8,7 @@ from dld_backends.recognition.attention import AttentionDecoder
 from dld_backends.recognition.branch import RecognitionBranch
 from dld_backends.recognition.encoder import SequenceEncoder
 from dld_backends.recognition.maps import ReadingMaps
-from dld_core import PartConfig, TrainableSpotter, TrainOutput, Word
+from dld_core import PartConfig, TrainableSpotter, Word
 from dld_core.decoders.charset import PRINTABLE_ASCII, Charset
 from dld_core.decoders.words import readable_words
 
@@ -53,9 +53,7 @@ class ExampleSpotter(TrainableSpotter):
             return [self.read(image) for image in images]
 
     def recognize(self, batch):
-        regions, texts = readable_words(batch, self.reader.charset, self.decoder.max_length)
-        return self.reader.trace(self.features(batch.images), regions, texts)
+        return self.reader.trace(self.features(batch.images), *readable_words(batch, self.reader.charset, 32))
 
     def forward_train(self, batch):
-        trace = self.recognize(batch)
-        return TrainOutput({"text": self.decoder.loss(trace.context, trace.targets)}, trace)
+        return self.recognition_losses(batch)  # of `recognize`; there is no detector to teach
