@@ -45,7 +45,8 @@ def _print_table(parts: list[PartInfo]) -> None:
     table = Table("name", "group", "status", "from", "target", box=None, pad_edge=False)
     for part in parts:
         origin = f"{part.distribution} {part.version}".strip()
-        cells: list[Any] = [escape(part.name), part.group, _WORDS[part.status], escape(origin)]
+        name = f"{escape(part.name)} [dim](auto)[/]" if part.default else escape(part.name)
+        cells: list[Any] = [name, part.group, _WORDS[part.status], escape(origin)]
         table.add_row(*cells, escape(part.target))
     screen = Console()
     screen.width = max(screen.width, 160) if not screen.is_terminal else screen.width  # pipes never wrap

@@ -11,8 +11,9 @@ from __future__ import annotations
 
 import difflib
 import threading
+from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, cast
 
 from dld_core.errors import (
@@ -29,6 +30,7 @@ from dld_core.plugins.entrypoints import HERE, Entry
 if TYPE_CHECKING:
     from dld_core.interfaces import Distiller, ResolutionSelector, Spotter
 
+AUTO = "auto"
 T = TypeVar("T")
 Status = Literal["usable", "unloaded", "missing-extra", "broken"]
 
@@ -41,6 +43,7 @@ class PartInfo:
         status: "usable" (imported and of the right type), "unloaded" (nothing speaks against it, but it
             was not imported), "missing-extra" (a requirement is not installed) or "broken".
         reason: why it is missing-extra or broken, with the fix; "" otherwise.
+        default: whether "auto" stands for it.
     """
 
     name: str
@@ -50,6 +53,7 @@ class PartInfo:
     version: str
     status: Status
     reason: str = ""
+    default: bool = False
 
 
 class Group(Generic[T]):
@@ -59,12 +63,14 @@ class Group(Generic[T]):
         group: the entry-point group, such as "dld.backends".
         noun: what one part is called in messages.
         interface: "module:Class" that every part must subclass; imported only when a part is.
+        best: names of parts, best first; "auto" stands for the first of them that can be used.
     """
 
-    def __init__(self, group: str, noun: str, interface: str) -> None:
+    def __init__(self, group: str, noun: str, interface: str, best: Sequence[str] = ()) -> None:
         self.group = group
         self.noun = noun
         self.interface = interface
+        self.best = best
         self._lock = threading.Lock()
         self._scanned: list[Entry] | None = None
         self._added: list[Entry] = []
@@ -87,7 +93,10 @@ class Group(Generic[T]):
 
         Raises:
             DuplicatePartError: the name is taken; nothing is ever overridden.
+            ConfigError: it is "auto", which stands for another.
         """
+        if name == AUTO:
+            raise ConfigError(f"'{AUTO}' stands for the best {self.noun}; register under another name")
         target = part if isinstance(part, str) else f"{part.__module__}:{part.__qualname__}"
         entry = Entry(self.group, name, target, HERE, loaded=None if isinstance(part, str) else part)
         twins = [e for e in self.entries() if e.name == name]
@@ -117,8 +126,24 @@ class Group(Generic[T]):
                     return entry.name
         return None
 
+    def resolve(self, name: str) -> str:
+        """The name itself; for "auto" that of the best part that can be used, by its metadata alone.
+
+        Raises:
+            UnknownPartError: "auto" stands for nothing in this group.
+        """
+        if name != AUTO or not self.best:
+            return name
+        found = next((info.name for info in self.describe() if info.default), None)
+        if found is None:
+            raise UnknownPartError(
+                f"'{AUTO}' stands for the first {self.noun} of {', '.join(self.best)} that is installed, and "
+                "none is; install dld again, or name another"
+            )
+        return found
+
     def get(self, name: str) -> type[T]:
-        """The class registered under `name`, imported now if it was not.
+        """The class registered under `name` ("auto" for the best one), imported now if it was not.
 
         Raises:
             UnknownPartError: there is none (lists those that are, and the nearest).
@@ -126,7 +151,7 @@ class Group(Generic[T]):
             MissingExtraError: something that it needs is not installed (with the install line).
             BrokenPluginError: it cannot be imported, or is not what the group holds.
         """
-        return self._load(self.find(name))
+        return self._load(self.find(self.resolve(name)))
 
     def find(self, name: str) -> Entry:
         """The one entry of that name, not imported. Raises UnknownPartError and DuplicatePartError."""
@@ -140,7 +165,10 @@ class Group(Generic[T]):
     def describe(self, load: bool = False) -> list[PartInfo]:
         """One PartInfo per entry, sorted by name. Nothing is imported unless `load` is set."""
         ordered = sorted(self.entries(), key=lambda e: (e.name, e.distribution))
-        return [self._info(entry, *self._state(entry, load)) for entry in ordered]
+        parts = [self._info(entry, *self._state(entry, load)) for entry in ordered]
+        able = {part.name for part in parts if part.status in ("usable", "unloaded")}
+        default = next((name for name in self.best if name in able), None)
+        return [replace(part, default=part.name == default) for part in parts]
 
     def _info(self, entry: Entry, status: Status, reason: str) -> PartInfo:
         return PartInfo(
@@ -217,13 +245,20 @@ def _static_state(entry: Entry) -> tuple[Status, str]:
     return "unloaded", ""
 
 
-backends: Group[Spotter] = Group("dld.backends", "backend", "dld_core.interfaces:Spotter")
+backends: Group[Spotter] = Group(
+    "dld.backends", "backend", "dld_core.interfaces:Spotter", best=("ppocr", "segmentation", "maskrcnn")
+)
 selectors: Group[ResolutionSelector] = Group(
     "dld.selectors", "selector", "dld_core.interfaces:ResolutionSelector"
 )
 distillers: Group[Distiller] = Group("dld.distillers", "distiller", "dld_core.interfaces:Distiller")
 _BEST_FIRST = ("ppocr", "maskrcnn", "segmentation")
 GROUPS: tuple[Group[Any], ...] = (backends, selectors, distillers)
+
+
+def default_backend() -> str:
+    """What `backend="auto"` stands for: the best reader that is installed. Nothing is imported."""
+    return backends.resolve(AUTO)
 
 
 def locate(name: str, group: str | None = None) -> Group[Any]:

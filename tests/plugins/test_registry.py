@@ -287,3 +287,18 @@ def test_locate_finds_the_group_of_a_name(site: Site, monkeypatch: pytest.Monkey
         registry.locate("good", "test.nothing")
     with pytest.raises(errors.UnknownPartError, match="good"):
         registry.locate("goood")
+
+
+def test_auto_stands_for_the_best_part_that_can_be_used(site: Site) -> None:
+    site.install("one", "fine = one:Good\nfar = nowhere:Good")
+    site.module("one", GOOD)
+    group = Group("test.backends", "backend", "dld_core.interfaces:Spotter", best=("gone", "far", "fine"))
+    assert group.resolve("auto") == "fine", "the others are not there, or broken"
+    assert group.resolve("far") == "far"
+    assert group.get("auto") is group.get("fine")
+    assert [part.name for part in group.describe() if part.default] == ["fine"]
+    with pytest.raises(errors.ConfigError, match="'auto' stands for"):
+        group.register("auto", "one:Good")
+    with pytest.raises(errors.UnknownPartError, match="none is"):
+        Group("test.backends", "backend", "dld_core.interfaces:Spotter", best=("gone",)).resolve("auto")
+    assert registry.default_backend() == "ppocr"
