@@ -9,18 +9,25 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
+from typing import Annotated, Any, ClassVar, Literal, Protocol, Self, runtime_checkable
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
+from pydantic import Field, field_validator
 from torch import Tensor, nn
 
 from dld_core.config import PartConfig
-from dld_core.types import Batch, Hypotheses, RecognitionTrace, TrainOutput, Word
+from dld_core.types import Batch, Hypotheses, RecognitionTrace, SelectorBatch, TrainOutput, Word
 
 BundledPart = Literal["student", "selector"]
+BUNDLED = "bundled"
+"""Weights (or a selector) that ship with a backend, as `weights=` and `selector=` name them."""
+DEFAULT_GAMMA = 0.2
+"""The price of cost where none is asked for, in words."""
+DEFAULT_SCALES = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 1.0)
+"""Candidate scales where nothing else is asked for."""
 
 
 class Spotter(ABC):
@@ -162,10 +169,13 @@ class TrainableSpotter(Spotter, nn.Module):
         adaptation_settings: keys of a `dld distill` config for fitting it to a user's photos
             (`DLDWrapper.distill`), where the usual ones do not suit it. What the caller says goes first;
             data, teacher, start and time are the caller's anyway.
+        region_jitter: how far the regions that it learns to read are moved at random, as a fraction of a
+            word's height. It moves them itself where a batch has no `regions`; where it has, these are read.
     """
 
     decoder: SequenceDecoder
     adaptation_settings: ClassVar[Mapping[str, Any]] = {}
+    region_jitter: float = 0.0
 
     @abstractmethod
     def forward_train(self, batch: Batch) -> TrainOutput:
@@ -176,7 +186,7 @@ class TrainableSpotter(Spotter, nn.Module):
 
     @abstractmethod
     def recognize(self, batch: Batch) -> RecognitionTrace:
-        """The recognition branch alone, on the ground-truth regions of the batch."""
+        """The recognition branch alone, on the ground-truth regions of the batch (or its `regions`)."""
 
     def recognition_losses(self, batch: Batch) -> TrainOutput:
         """Losses of the recognition branch alone: the cheap warm-up of trunk and reader.
@@ -197,14 +207,120 @@ class TrainableSpotter(Spotter, nn.Module):
         return TrainOutput({}, self.recognize(batch))
 
 
-class ResolutionSelector(nn.Module, ABC):
-    """Scores every candidate scale from a thumbnail. Choosing under a budget is the policy's business."""
+class SelectorConfig(PartConfig):
+    """Options that every selector has; a selector's own config subclasses it.
 
+    Attributes:
+        scales: candidates, fractions of the reference short side: positive numbers, ascending.
+        reference_short_side: the short side at scale 1, pixels; None for a selector that serves any.
+        long_side: of the thumbnails that it gets, pixels.
+        gamma: the price of cost at which it chooses where none is asked for, in words.
+    """
+
+    scales: tuple[Annotated[float, Field(gt=0, allow_inf_nan=False)], ...] = DEFAULT_SCALES
+    reference_short_side: float | None = Field(default=None, gt=0)
+    long_side: int = Field(default=384, ge=64, le=1024)
+    gamma: float = Field(default=DEFAULT_GAMMA, ge=0)
+
+    @field_validator("scales")
+    @classmethod
+    def _ascending(cls, scales: tuple[float, ...]) -> tuple[float, ...]:
+        if not scales or list(scales) != sorted(set(scales)):
+            raise ValueError("scales must be one or more distinct numbers, ascending")
+        return scales
+
+
+class ResolutionSelector(nn.Module, ABC):
+    """Expects, from a thumbnail, how many words are lost at every candidate scale.
+
+    Choosing under a budget is the policy's business. Any selector is trained, saved and loaded by its
+    contract: `dld distill` with `selector: {name: NAME}`, then `DLDWrapper(selector="NAME")`.
+
+    Args:
+        config: its options; None for the defaults.
+
+    Attributes:
+        config_type: the model of its options.
+        loss_weights: of all its losses, by name.
+        learns_from_pages: whether annotated images that no spotter has read teach it anything.
+        scales: candidates, ascending; any positive numbers.
+        reference_short_side: the short side, in pixels, at scale 1. Joint training sets it to that of crops.
+    """
+
+    config_type: ClassVar[type[SelectorConfig]] = SelectorConfig
+    loss_weights: ClassVar[Mapping[str, float]] = {"words": 1.0, "decision": 1.0}
+    learns_from_pages: ClassVar[bool] = False
     scales: tuple[float, ...]
+
+    def __init__(self, config: SelectorConfig | None = None) -> None:
+        super().__init__()
+        self.config = config or self.config_type()
+        self.scales = self.config.scales
+        self.reference_short_side = self.config.reference_short_side
+
+    @classmethod
+    def create(cls, **options: Any) -> Self:
+        """An untrained one. Raises ConfigError for options that are unknown or out of range."""
+        return cls(cls.config_type.parse(options, where=f"selector {cls.__name__}"))
+
+    @classmethod
+    def weights_for(cls, backend: str) -> Path | None:
+        """The file of one that is trained for a backend and ships with this class; None where none does."""
+        del backend
+        return None
 
     @abstractmethod
     def forward(self, thumbnails: Tensor, native_sizes: Tensor) -> Tensor:
-        """Thumbnails [B, 3, h, w] in [0, 1] and native (height, width) [B, 2] -> scores [B, K]."""
+        """Expected loss [B, K] in words (finite, lower is better) of reading each image at each scale.
+
+        Args:
+            thumbnails: [B, 3, h, w] in [0, 1]; sides are multiples of 16.
+            native_sizes: [B, 2] native height and width, pixels.
+        """
+
+    def expect(self, thumbnails: Tensor, native_sizes: Tensor) -> tuple[Tensor, Tensor | None]:
+        """As `forward`, and how many words each image holds, [B], where the selector can tell."""
+        return self(thumbnails, native_sizes), None
+
+    def targets(
+        self,
+        polygons: Sequence[NDArray[np.float32]],
+        cares: NDArray[np.bool_],
+        lost: NDArray[np.float32],
+        size: tuple[int, int],
+    ) -> dict[str, NDArray[np.float32]]:
+        """What `training_loss` needs of an image beside its losses: made once, kept, and stacked to batches.
+
+        Args:
+            polygons: of its N words, [n, 2] each, thumbnail pixels.
+            cares: [N], whether a word counts (is no ignore region).
+            lost: [N, K] in [0, 1], how often each word was lost at each scale.
+            size: (height, width) of the thumbnail.
+
+        Returns:
+            Maps by name, whose last axis runs along the image's width: they are mirrored with it.
+        """
+        del polygons, cares, lost, size
+        return {}
+
+    def training_loss(self, batch: SelectorBatch, progress: float = 0.0) -> dict[str, Tensor]:
+        """Named scalar losses, weighted by `loss_weights` (or a config's `fit.weights`) and added up.
+
+        As it stands: the distance from the measured losses, divided by the root of the words at stake, and
+        the loss of deciding.
+
+        Args:
+            batch: images; without `losses` only for a selector that `learns_from_pages`.
+            progress: share in [0, 1] of the training that is done.
+        """
+        del progress
+        expected = self(batch.thumbnails, batch.native_sizes)
+        assert batch.losses is not None
+        spread = (1 + batch.losses.amax(1, keepdim=True)).sqrt()
+        return {
+            "words": F.smooth_l1_loss(expected / spread, batch.losses / spread),
+            "decision": batch.decision(expected),
+        }
 
 
 class Distiller(nn.Module, ABC):

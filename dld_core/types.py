@@ -5,9 +5,9 @@ Only numpy is needed at run time; torch appears in annotations alone, so that im
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -77,6 +77,8 @@ class Batch:
         names: per image where it comes from.
         teacher_boxes: per image boxes [n, 4] (x0, y0, x1, y1) that a teacher has judged, in pixels of that
             image tensor; a two-stage spotter gives its own `box_outputs` for them. None without distillation.
+        regions: per image one region [n, 2] for each polygon, which the recogniser reads instead of it. The
+            loop of distillation moves each word's region once at random, for teacher and student alike.
     """
 
     images: list[Tensor]
@@ -85,20 +87,21 @@ class Batch:
     ignore: list[Tensor]
     names: list[str] = field(default_factory=list)
     teacher_boxes: list[Tensor] | None = None
+    regions: list[list[Tensor]] | None = None
 
     def __len__(self) -> int:
         return len(self.images)
 
     def to(self, device: object) -> Batch:
         """The same batch with every tensor on `device`."""
-        return Batch(
-            images=[i.to(device) for i in self.images],  # type: ignore[call-overload]
-            polygons=[[p.to(device) for p in polys] for polys in self.polygons],  # type: ignore[call-overload]
-            texts=self.texts,
-            ignore=[i.to(device) for i in self.ignore],  # type: ignore[call-overload]
-            names=self.names,
-            teacher_boxes=None if self.teacher_boxes is None else [b.to(device) for b in self.teacher_boxes],  # type: ignore[call-overload]
-        )
+
+        def moved(value: Any) -> Any:
+            return [moved(item) for item in value] if isinstance(value, list) else value.to(device)
+
+        tensors = {name: getattr(self, name) for name in ("images", "polygons", "ignore")}
+        given = {name: getattr(self, name) for name in ("teacher_boxes", "regions")}
+        tensors |= {name: value for name, value in given.items() if value is not None}
+        return replace(self, **{name: moved(value) for name, value in tensors.items()})
 
     @staticmethod
     def collate(samples: Sequence[Sample]) -> Batch:
@@ -183,6 +186,27 @@ class TrainOutput:
     trace: RecognitionTrace
     maps: dict[str, DenseMap] = field(default_factory=dict)
     box_outputs: BoxOutputs | None = None
+
+
+@dataclass(slots=True)
+class SelectorBatch:
+    """What a selector learns from: B images with thumbnails of one size, and what was lost at K scales.
+
+    Attributes:
+        thumbnails: [B, 3, h, w] float in [0, 1].
+        native_sizes: [B, 2] native height and width, pixels.
+        targets: maps of `ResolutionSelector.targets` by name, [B, ...] each.
+        losses: [B, K] words lost at each scale, measured; None for images that no spotter has read.
+        costs: [B, K] of reading at each scale, as shares of the dearest; None likewise.
+        decision: expected loss [B, K] -> the loss (a scalar) of choosing scales by it under random prices.
+    """
+
+    thumbnails: Tensor
+    native_sizes: Tensor
+    targets: dict[str, Tensor]
+    losses: Tensor | None
+    costs: Tensor | None
+    decision: Callable[[Tensor], Tensor]
 
 
 @dataclass(slots=True)

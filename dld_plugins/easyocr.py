@@ -18,9 +18,9 @@ from torch import Tensor
 from dld_core.config import PartConfig
 from dld_core.errors import ConfigError, MissingExtraError, WeightsError
 from dld_core.interfaces import BundledPart, Spotter
-from dld_core.pipeline.parts import bundled_part_file
+from dld_core.pipeline.models import bundled_part_file
 from dld_core.types import Word
-from dld_plugins import engine
+from dld_plugins.engines import engine
 
 _EXTRA = "easyocr"
 _SELECTORS = Path(__file__).parent / "weights"

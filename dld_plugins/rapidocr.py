@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from pydantic import Field
 from torch import Tensor
@@ -25,10 +26,10 @@ from dld_core.errors import MissingExtraError, WeightsError
 from dld_core.evaluation.cost import SizedCost
 from dld_core.images import resize
 from dld_core.interfaces import BundledPart, Spotter
-from dld_core.pipeline.parts import bundled_part_file
+from dld_core.pipeline.models import bundled_part_file
 from dld_core.types import Word
-from dld_plugins import engine
-from dld_plugins.onnx_cost import flops, sized_cost
+from dld_plugins.engines import engine
+from dld_plugins.engines.onnx_cost import flops, sized_cost
 
 _EXTRA = "rapidocr"
 _NEVER = 2**30  # pixels: longer than any image, so that the detector's own limit never acts
@@ -223,8 +224,6 @@ class _DetectorInput:
 
 
 def _build(config: RapidOCRConfig, files: ModelFiles, device: str) -> Any:
-    import torch
-
     params = {
         "Global.log_level": "critical",  # it logs a warning for every image without words
         "Global.use_cls": config.turn,

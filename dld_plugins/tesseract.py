@@ -19,9 +19,9 @@ from torch import Tensor
 from dld_core.config import PartConfig
 from dld_core.errors import DLDError, MissingExtraError
 from dld_core.interfaces import BundledPart, Spotter
-from dld_core.pipeline.parts import bundled_part_file
+from dld_core.pipeline.models import bundled_part_file
 from dld_core.types import Word
-from dld_plugins import engine, tessdata
+from dld_plugins.engines import engine, tessdata
 
 _SELECTORS = Path(__file__).parent / "weights"
 _WORD = "5"  # the level of words among pages, blocks, paragraphs and lines

@@ -14,8 +14,14 @@ import torch
 from torch import Tensor, nn
 
 from dld_core.config import PartConfig
-from dld_core.decoders.charset import Charset
-from dld_core.interfaces import Distiller, ResolutionSelector, SequenceDecoder, Spotter, TrainableSpotter
+from dld_core.interfaces import (
+    Distiller,
+    ResolutionSelector,
+    SelectorConfig,
+    SequenceDecoder,
+    Spotter,
+    TrainableSpotter,
+)
 from dld_core.testing import (
     DistillerContract,
     ResolutionSelectorContract,
@@ -481,6 +487,24 @@ class ScalesTheBatchInPlace(GoodTrainable):
         return super().recognize(batch)
 
 
+def moved(spotter: Any, batch: Batch) -> Batch:
+    """Regions of its own making, whatever the batch has."""
+    regions = [[p + 2 * torch.rand(1) for p in image] for image in batch.polygons]
+    return dataclasses.replace(batch, regions=regions)
+
+
+@breaks("T14")
+class JittersForItself(GoodTrainable):
+    def forward_train(self, batch: Batch) -> TrainOutput:
+        return super().forward_train(moved(self, batch))
+
+
+@breaks("T14")
+class DoesNotKnowRegions(GoodTrainable):
+    def recognize(self, batch: Batch) -> RecognitionTrace:
+        return super().recognize(dataclasses.replace(batch, regions=None))
+
+
 # --- decoders ---------------------------------------------------------------------------------------------
 
 LETTERS, FEATURES, COLUMNS = "abcdefgh", 12, 6
@@ -488,7 +512,7 @@ LETTERS, FEATURES, COLUMNS = "abcdefgh", 12, 6
 
 class GoodDecoder(ColumnDecoder):
     def __init__(self) -> None:
-        super().__init__(Charset(LETTERS), FEATURES)
+        super().__init__(LETTERS, FEATURES)
 
 
 class DecoderCase(SequenceDecoderContract):
@@ -575,10 +599,8 @@ class SamplesHypotheses(GoodDecoder):
 class ToySelector(ResolutionSelector):
     """A mean over the picture and the logarithm of the size, through one linear layer."""
 
-    scales = (0.3, 0.6, 1.0)
-
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, config: SelectorConfig | None = None) -> None:
+        super().__init__(config or SelectorConfig(scales=(0.3, 0.6, 1.4)))
         self.score = nn.Linear(5, len(self.scales))
         self.eval()
 
@@ -587,9 +609,26 @@ class ToySelector(ResolutionSelector):
         return scores
 
 
-breaks_by("R1", ToySelector, scales=(0.5, 0.5, 1.0))
-breaks_by("R1", ToySelector, scales=(0.5, 1.0, 1.5))
-breaks_by("R1", ToySelector, scales=[0.3, 0.6, 1.0])
+def with_scales(*scales: Any) -> None:
+    def make() -> ToySelector:
+        selector = ToySelector()
+        selector.scales = scales[0] if len(scales) == 1 else scales
+        return selector
+
+    BROKEN.append(("R1", f"scales {scales}", make))
+
+
+with_scales(0.5, 0.5, 1.0)
+with_scales(0.3, 1.0, 0.6)
+with_scales(0.0, 0.5, 1.0)
+with_scales([0.3, 0.6, 1.0])
+
+
+@breaks("R1")
+class IgnoresUnknownOptions(ToySelector):
+    @classmethod
+    def create(cls, **options: Any) -> Any:
+        return cls()
 
 
 def selecting(number: str, name: str, spoil: Callable[[Any, Tensor, Tensor], Tensor]) -> None:
@@ -604,6 +643,20 @@ selecting(
     "wants float sizes",
     lambda s, t, n: good(s, t, n) + 0 * torch.dot(n.flatten(), n.flatten().float())[None],
 )
+selecting("R2", "a column too many", lambda s, t, n: torch.cat([good(s, t, n), good(s, t, n)[:, :1]], 1))
+selecting(
+    "R2",
+    "not finite for blank images",
+    lambda s, t, n: good(s, t, n) + (t.amax((1, 2, 3)).log() * 0)[:, None],
+)
+
+
+@breaks("R2")
+class ExpectsSomethingElse(ToySelector):
+    def expect(self, thumbnails: Tensor, native_sizes: Tensor) -> Any:
+        return self(thumbnails, native_sizes) + 1, None
+
+
 selecting("R3", "overflows", lambda s, t, n: good(s, t, n.float()) + 1 / (n[:, :1] - 1) * 0)
 selecting("R4", "samples", lambda s, t, n: good(s, t + torch.rand_like(t), n))
 selecting("R4", "looks at the batch", lambda s, t, n: good(s, t, n) - good(s, t, n).mean(0))
@@ -623,10 +676,41 @@ class CountsThumbnails(ToySelector):
         return super().forward(thumbnails, native_sizes)
 
 
+def losing_selector(name: str, spoil: Callable[[dict[str, Tensor]], Any]) -> None:
+    def training_loss(self: Any, batch: Any, progress: float = 0.0) -> Any:
+        return spoil(ToySelector.training_loss(self, batch, progress))
+
+    BROKEN.append(("R6", name, type("BrokenSelector", (ToySelector,), {"training_loss": training_loss})))
+
+
+losing_selector("a sum alone", lambda losses: sum(losses.values()))
+losing_selector("a loss that nobody knows", lambda losses: {**losses, "other": losses["words"]})
+losing_selector("not a number", lambda losses: {**losses, "words": losses["words"] / 0 - losses["words"] / 0})
+selecting("R8", "a mean over the batch", lambda s, t, n: good(s, t, n) + 0 * good(s, t, n).mean())
+selecting("R8", "refuses it", lambda s, t, n: good(s, t, n) if bool(t.isfinite().all()) else 1 / 0)
+
+
+@breaks("R9")
+class KeepsAConstantBehind(ToySelector):
+    def forward(self, thumbnails: Tensor, native_sizes: Tensor) -> Tensor:
+        return super().forward(thumbnails, native_sizes).cpu() if thumbnails.is_cuda else torch.zeros(3, 3)
+
+
+@breaks("R7")
+class ForgetsItsConfig(ToySelector):
+    @classmethod
+    def create(cls, **options: Any) -> Any:
+        return cls() if "no_such_option" not in options else super().create(**options)
+
+    def __init__(self, config: SelectorConfig | None = None) -> None:
+        super().__init__(config)
+        self.scales = (*self.scales[:-1], float(torch.rand(())) + 2)
+
+
 @breaks("R7")
 class HidesAGain(ToySelector):
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, config: SelectorConfig | None = None) -> None:
+        super().__init__(config)
         self.gain = torch.rand(())
 
     def forward(self, thumbnails: Tensor, native_sizes: Tensor) -> Tensor:

@@ -39,7 +39,7 @@ class RedSpotter(Spotter):
     """Predict-only. Keeps a list of the batch shapes that it saw, and whether calls ever overlapped."""
 
     config_type = RedConfig
-    reference_short_side = 60
+    reference_short_side = 120
     charset = "0123456789x"
 
     def __init__(self, config: RedConfig | None = None) -> None:
@@ -82,7 +82,7 @@ class SilentSpotter(Spotter):
 
     reference_short_side = 60
     thread_safe = True
-    breaks_at = 120
+    breaks_at = 240
 
     @classmethod
     def create(

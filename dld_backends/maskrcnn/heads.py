@@ -60,7 +60,11 @@ class BoxHead(nn.Module):
         self, levels: OrderedDict[str, Tensor], boxes: list[Tensor], sizes: list[tuple[int, int]]
     ) -> tuple[Tensor, Tensor]:
         """Boxes per image [n, 4] -> logits [N, 2] and deltas [N, 8], float32."""
-        hidden = self.layers(self.pool(levels, boxes, sizes))
+        return self.judge(self.pool(levels, boxes, sizes))
+
+    def judge(self, pooled: Tensor) -> tuple[Tensor, Tensor]:
+        """The same from pooled features [N, C, 7, 7]."""
+        hidden = self.layers(pooled)
         return self.score(hidden).float(), self.deltas(hidden).float()
 
     @torch.no_grad()

@@ -12,13 +12,10 @@ import torch
 from torch import Tensor
 from torchvision.models.detection.image_list import ImageList
 
-from dld_backends.detection.images import rounded_up
 from dld_backends.maskrcnn.config import MaskRCNNConfig
-from dld_backends.maskrcnn.heads import BoxHead, MaskHead
+from dld_backends.maskrcnn.cost import spotter_cost
+from dld_backends.maskrcnn.network import Network
 from dld_backends.maskrcnn.polygons import mask_polygon, without_fragments
-from dld_backends.maskrcnn.proposals import build_rpn
-from dld_backends.maskrcnn.trunk import Trunk
-from dld_backends.recognition.build import build_recogniser
 from dld_backends.recognition.maps import ReadingMaps
 from dld_backends.recognition.spotter import ReadingSpotter
 from dld_backends.recognition.words import Points, read_words
@@ -42,12 +39,9 @@ class MaskRCNNSpotter(ReadingSpotter):
     def __init__(self, config: MaskRCNNConfig | None = None) -> None:
         config = config or MaskRCNNConfig.parse({})
         super().__init__(config)
-        self.trunk = Trunk(config)
-        self.rpn = build_rpn(config)
-        self.box_head = BoxHead(config)
-        self.mask_head = MaskHead(config)
-        stem = config.detail_channels[1] if config.detail_channels else 0
-        self.reader = build_recogniser(config, config.fpn_channels + stem)
+        network = Network(config)
+        self.trunk, self.rpn, self.reader = network.trunk, network.rpn, network.reader
+        self.box_head, self.mask_head = network.box_head, network.mask_head
 
     def reading_maps(self, images: Tensor) -> ReadingMaps:
         """What the recogniser reads from; proposals and heads do not run."""
@@ -111,10 +105,7 @@ class MaskRCNNSpotter(ReadingSpotter):
 
     def flops(self, height: int, width: int, words: int = 0) -> float:
         """FLOPs of one image, everything included (see `cost`); a multiply-add counts 2."""
-        from dld_backends.maskrcnn.cost import page_flops
-
-        height, width = rounded_up(height, self.size_divisor), rounded_up(width, self.size_divisor)
-        return page_flops(self.config, height, width, words)
+        return spotter_cost(self.config).at(height, width, words)
 
     # --- inference --------------------------------------------------------------------------------
 

@@ -8,7 +8,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from dld_backends.recognition.cost import STEPS_PER_WORD, flops_of
 from dld_backends.recognition.encoder import SequenceEncoder, conv_norm_relu, separable_norm_relu
 from dld_backends.recognition.maps import ReadingMaps
 from dld_backends.recognition.recogniser import AnyRegions, Recogniser, Regional
@@ -16,8 +15,12 @@ from dld_backends.recognition.words import Points
 from dld_core.decoders.charset import Charset
 from dld_core.decoders.precision import full_precision
 from dld_core.decoders.roi_sampling import sample_regions
+from dld_core.evaluation.cost import flops_of
 from dld_core.interfaces import SequenceDecoder
 from dld_core.types import RecognitionTrace
+
+STEPS_PER_WORD = 6
+"""Characters of an average word and its end token, for the cost."""
 
 
 class RecognitionBranch(Recogniser):
@@ -103,11 +106,10 @@ class RecognitionBranch(Recogniser):
         rows, columns = self.roi_size
         fine = torch.empty(1, self.channels, 32, 32, device="meta")
         grid = torch.empty(1, rows, columns, 2, device="meta")
-        regions = torch.empty(1, self.channels, rows, columns, device="meta")
-        context = torch.empty(1, columns, self.encoder.features, device="meta")
         tokens = torch.zeros(1, STEPS_PER_WORD, dtype=torch.int64, device="meta")
-        return (
-            flops_of(lambda: F.grid_sample(fine, grid, align_corners=False))
-            + flops_of(lambda: self.encoder(regions))
-            + flops_of(lambda: self.decoder.logits(context, tokens))
-        )
+
+        def read() -> Tensor:
+            regions = F.grid_sample(fine, grid, align_corners=False)
+            return self.decoder.logits(self.encoder(regions), tokens)
+
+        return flops_of(read)

@@ -17,12 +17,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from dld_backends.recognition.cost import flops_of
 from dld_backends.recognition.crops import Pixels, bucket, cut_lines, grown, line_grids, line_width
 from dld_backends.recognition.maps import ReadingMaps
 from dld_backends.recognition.recogniser import AnyRegions, Recogniser, Regional
 from dld_backends.recognition.words import Points, Spans
 from dld_core.decoders.charset import Charset
+from dld_core.decoders.ctc import CTCDecoder
 from dld_core.decoders.line_encoder import (
     COLUMN,
     HEIGHT,
@@ -35,6 +35,7 @@ from dld_core.decoders.line_encoder import (
 )
 from dld_core.decoders.roi_sampling import sample_points
 from dld_core.errors import ConfigError
+from dld_core.evaluation.cost import flops_of
 
 LONGEST = 1536
 """Pixels of the longest line; longer ones are squeezed."""
@@ -123,6 +124,7 @@ class BridgeRecogniser(Recogniser):
         """From the columns of the best path; known where that path says the text, and the text has blanks."""
         if not any(" " in text.strip() for text in texts):
             return [() for _ in texts]
+        assert isinstance(self.decoder, CTCDecoder)
         paths = self.decoder.classify(context).argmax(2).cpu().numpy()
         edge = HEIGHT * self.margin / (1 + 2 * self.margin)
         widths = [line_width(grown(polygon, self.margin), LONGEST) for polygon in polygons]

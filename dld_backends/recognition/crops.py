@@ -73,7 +73,9 @@ def _cut(image: Pixels, polygon: Points, width: int) -> Pixels:
     grid = region_grids([polygon], HEIGHT * finer, width * finer)[0] - 0.5  # OpenCV counts from centres
     limit = np.array(image.shape[1::-1], np.float32) + HEIGHT
     points = np.clip(np.nan_to_num(grid), -HEIGHT, limit).astype(np.float32)
-    line = cv2.remap(image, points, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    line = cv2.remap(
+        image, points, np.empty(0, np.float32), cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+    )
     return np.asarray(cv2.resize(line, (width, HEIGHT), interpolation=cv2.INTER_AREA) if finer > 1 else line)
 
 

@@ -15,11 +15,11 @@ from dld_backends.recognition.config import ReadingConfig
 from dld_backends.recognition.maps import ReadingMaps
 from dld_backends.recognition.recogniser import Recogniser
 from dld_backends.recognition.weights import assign, kind_of, read_state
-from dld_core.decoders.words import jitter_regions, readable_words
+from dld_core.decoders.words import readable_words
 from dld_core.images import resize
 from dld_core.images.tensors import as_tensor
 from dld_core.interfaces import BundledPart, SequenceDecoder, TrainableSpotter, module_device
-from dld_core.pipeline.parts import bundled_part_file
+from dld_core.pipeline.models import bundled_part_file
 from dld_core.runtimes.folding import FoldedCopy
 from dld_core.types import Batch, RecognitionTrace, TrainOutput, Word
 
@@ -49,6 +49,7 @@ class ReadingSpotter(TrainableSpotter):
         self.config = config
         self.reads_native = config.recogniser == "bridge"
         self.reference_short_side = config.reference_short_side
+        self.region_jitter = config.region_jitter
         self._folded = FoldedCopy()
 
     @classmethod
@@ -104,8 +105,8 @@ class ReadingSpotter(TrainableSpotter):
 
     def trace(self, maps: ReadingMaps, batch: Batch, jitter: float = 0.0) -> RecognitionTrace:
         """The recogniser on the ground-truth regions of maps at hand, moved at random by up to `jitter`."""
-        regions, texts = readable_words(batch, self.reader.charset, self.config.max_length)
-        return self.reader.trace(maps.showing(batch.images), jitter_regions(regions, jitter), texts)
+        words = readable_words(batch, self.reader.charset, self.config.max_length, jitter)
+        return self.reader.trace(maps.showing(batch.images), *words)
 
     def recognition_losses(self, batch: Batch) -> TrainOutput:
         """Losses of the recogniser alone, with jitter: the warm-up of trunk and reader."""
@@ -113,7 +114,7 @@ class ReadingSpotter(TrainableSpotter):
 
     def read_regions(self, maps: ReadingMaps, batch: Batch) -> TrainOutput:
         """The recogniser's losses and trace on jittered ground-truth regions of maps at hand."""
-        trace = self.trace(maps, batch, self.config.region_jitter)
+        trace = self.trace(maps, batch, self.region_jitter)
         return TrainOutput(self.reader.losses(trace), trace)
 
     # --- inference --------------------------------------------------------------------------------

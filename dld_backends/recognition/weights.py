@@ -7,6 +7,7 @@ makes what is bundled of what was trained (see `strip`).
 
 from __future__ import annotations
 
+import json
 import logging
 import sys
 from collections.abc import Mapping
@@ -16,9 +17,10 @@ from typing import NamedTuple
 from torch import Tensor, nn
 
 from dld_core.errors import WeightsError
+from dld_core.pipeline.folder import model_file
 from dld_core.runtimes.norms import match_norms
 from dld_core.runtimes.weight_files import misfits, read_safetensors
-from dld_core.training.weights import save_tensors
+from dld_core.training.weights import save_weights
 
 _LOG = logging.getLogger(__name__)
 READER = "reader."
@@ -52,7 +54,7 @@ def read_state(weights: str | Path | None, bundled: Path, preset: str) -> Found 
         return None
     path = bundled / f"{preset}.safetensors" if str(weights) == "bundled" else Path(weights)
     if path.is_dir():
-        path = path / "model.safetensors"
+        path = model_file(path)
     if not path.is_file():
         raise WeightsError(_absent(path, weights, bundled, preset))
     return Found(read_safetensors(path)[0], path)
@@ -111,7 +113,8 @@ def strip(source: Path, target: Path) -> None:
     """
     state, header = read_safetensors(source)
     kept = {k: v for k, v in state.items() if not k.startswith(READER) or k == READER + _MARKS["bridge"]}
-    save_tensors(target, kept, half=True, metadata=header)
+    options = json.loads(header.get("options", "{}"))
+    save_weights(target, kept, header.get("backend", ""), options, half=True)
 
 
 if __name__ == "__main__":

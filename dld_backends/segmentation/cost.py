@@ -1,50 +1,28 @@
-"""FLOPs of reading one image, counted on the meta device: nothing is computed, nothing guessed by hand."""
+"""FLOPs of the segmentation spotter, in torch and exported alike."""
 
 from __future__ import annotations
 
-from functools import lru_cache, partial
-from typing import TYPE_CHECKING
+from functools import lru_cache
 
 import torch
 
-from dld_backends.recognition.cost import flops_of
+from dld_backends.recognition.cost import ReadingCost
 from dld_backends.segmentation.config import SegmentationConfig
-from dld_core.evaluation.cost import SizedCost
-
-if TYPE_CHECKING:
-    from dld_backends.segmentation.spotter import SegmentationSpotter
+from dld_backends.segmentation.network import Network
+from dld_core.evaluation.cost import count, flops_of
 
 
-def page_flops(config: SegmentationConfig, height: int, width: int, words: int) -> float:
-    """FLOPs (a multiply-add counts 2) of one padded image of height x width holding so many words."""
-    fixed, first_word = _sized_cost(config).at(height, width)
-    return fixed + (first_word + words * _word_flops(config) if words else 0.0)
-
-
-@lru_cache(maxsize=4)
-def meta_spotter(config: SegmentationConfig) -> SegmentationSpotter:
-    """The same network without memory."""
-    from dld_backends.segmentation.spotter import SegmentationSpotter
-
+@lru_cache(maxsize=16)
+def spotter_cost(config: SegmentationConfig) -> ReadingCost:
+    """What the spotter of these options costs."""
     with torch.device("meta"):
-        return SegmentationSpotter(config).eval()
+        network = Network(config).eval()
 
+    @torch.no_grad()
+    def image(height: int, width: int) -> tuple[float, float]:
+        pixels = torch.empty(1, 3, height, width, dtype=torch.uint8, device="meta")
+        maps, trunk = count(lambda: network.trunk(pixels))
+        head = flops_of(lambda: network.head.probability(maps.fine))
+        return trunk.check().flops + head, network.reader.map_flops(maps)
 
-@lru_cache(maxsize=16)
-def _sized_cost(config: SegmentationConfig) -> SizedCost:
-    return SizedCost(partial(image_flops, config))
-
-
-@torch.no_grad()
-def image_flops(config: SegmentationConfig, height: int, width: int) -> tuple[float, float]:
-    """What every image costs, and what the first word adds (the recogniser's map); counted now."""
-    spotter = meta_spotter(config)
-    image = torch.empty(1, 3, height, width, dtype=torch.uint8, device="meta")
-    maps = spotter.trunk(image)
-    fixed = flops_of(lambda: spotter.trunk(image)) + flops_of(lambda: spotter.head.probability(maps.fine))
-    return fixed, spotter.reader.map_flops(maps)
-
-
-@lru_cache(maxsize=16)
-def _word_flops(config: SegmentationConfig) -> float:
-    return meta_spotter(config).reader.word_flops()
+    return ReadingCost(image, network.reader.word_flops())

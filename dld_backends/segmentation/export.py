@@ -2,28 +2,28 @@
 
 from __future__ import annotations
 
-import copy
-import hashlib
-import os
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from dld_backends.recognition.branch import RecognitionBranch
+from dld_backends.segmentation.config import SegmentationConfig
+from dld_backends.segmentation.network import Network
 from dld_backends.segmentation.onnx_file import DETECTOR, READER, described, reader_file
+from dld_backends.segmentation.quantization import quantize
+from dld_core.config import write_file
 from dld_core.decoders.ctc import CTCDecoder
 from dld_core.decoders.roi_sampling import sample_points
-from dld_core.errors import MissingExtraError, WeightsError
+from dld_core.errors import ConfigError, MissingExtraError, WeightsError
+from dld_core.runtimes.digest import digest_of
 from dld_core.runtimes.folding import fold_norms
-
-if TYPE_CHECKING:
-    from dld_backends.segmentation.spotter import SegmentationSpotter
 
 OPSET = 18  # GridSample came with 16, Resize as torch has it with 18
 
@@ -34,10 +34,10 @@ class DetectorGraph(nn.Module):
 
     outputs = ("probability", "shared", "detail")
 
-    def __init__(self, spotter: SegmentationSpotter) -> None:
+    def __init__(self, network: Network) -> None:
         super().__init__()
-        self.trunk = spotter.trunk
-        self.head = spotter.head
+        self.trunk = network.trunk
+        self.head = network.head
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         maps = self.trunk(images)
@@ -50,14 +50,14 @@ class ReaderGraph(nn.Module):
 
     outputs = ("log_probs",)
 
-    def __init__(self, spotter: SegmentationSpotter) -> None:
+    def __init__(self, reader: RecognitionBranch) -> None:
         super().__init__()
-        self.smooth = spotter.reader.smooth
-        self.encoder = spotter.reader.encoder
-        decoder = spotter.reader.decoder
+        self.smooth = reader.smooth
+        self.encoder = reader.encoder
+        decoder = reader.decoder
         assert isinstance(decoder, CTCDecoder)
         self.classify = decoder.classify
-        self.stride = spotter.reader.stride
+        self.stride = reader.stride
 
     def forward(self, shared: Tensor, detail: Tensor, points: Tensor) -> Tensor:
         image_size = shared.shape[2] * self.stride, shared.shape[3] * self.stride
@@ -69,11 +69,16 @@ class ReaderGraph(nn.Module):
 
 
 def export(
-    spotter: SegmentationSpotter, file: Path, calibration: Sequence[NDArray[np.uint8]] | None = None
+    weights: Mapping[str, Tensor],
+    config: SegmentationConfig,
+    file: Path,
+    calibration: Sequence[NDArray[np.uint8]] | None = None,
 ) -> list[Path]:
     """Write NAME.onnx and NAME.reader.onnx and, with calibration, NAME.int8.onnx and NAME.int8.reader.onnx.
 
     Args:
+        weights: a spotter's state dict.
+        config: its options.
         file: NAME.onnx.
         calibration: RGB images [H, W, 3] like those to be read; see `quantization`.
 
@@ -81,22 +86,22 @@ def export(
         What `weights=` takes: NAME.onnx, then NAME.int8.onnx.
 
     Raises:
+        ConfigError: its recogniser is another one than "ctc".
         MissingExtraError: a package that this needs is absent.
         WeightsError: the files cannot be written.
     """
     require_onnx()
-    plain = copy.deepcopy(spotter).cpu().eval()
-    config, digest = spotter.config, _digest(spotter)
+    plain, digest, written = Network(config).eval(), digest_of(weights), [file]
+    if config.recogniser != "ctc" or not isinstance(plain.reader, RecognitionBranch):
+        raise ConfigError(f"only the recogniser 'ctc' can be exported as ONNX, not {config.recogniser!r}")
+    plain.load_state_dict(weights)
     fold_norms(plain)
-    written = [file]
     with TemporaryDirectory() as folder:
         unfinished = Path(folder) / "float.onnx"
         _write(DetectorGraph(plain), _detector_example(), unfinished)
-        _write(ReaderGraph(plain), _reader_example(plain), reader_file(unfinished))
+        _write(ReaderGraph(plain.reader), _reader_example(config), reader_file(unfinished))
         _publish(unfinished, file, described_pair(config, "float32", digest))
         if calibration is not None:
-            from dld_backends.segmentation.quantization import quantize
-
             small = file.with_suffix(".int8.onnx")
             quantize(unfinished, unfinished.with_name("int8.onnx"), config, calibration)
             _publish(unfinished.with_name("int8.onnx"), small, described_pair(config, "int8", digest))
@@ -116,17 +121,9 @@ def require_onnx() -> None:
         ) from None
 
 
-def described_pair(config: Any, precision: str, digest: str) -> dict[str, dict[str, str]]:
+def described_pair(config: SegmentationConfig, precision: str, digest: str) -> dict[str, dict[str, str]]:
     """What both files say about themselves, by part."""
     return {part: described(config, part, precision, digest) for part in (DETECTOR, READER)}
-
-
-def _digest(spotter: nn.Module) -> str:
-    found = hashlib.sha256()
-    for name, value in sorted(spotter.state_dict().items()):
-        found.update(name.encode())
-        found.update(value.detach().cpu().contiguous().numpy().tobytes())
-    return found.hexdigest()[:16]
 
 
 # Sides that are no powers of two, and more than one image, so that the exporter takes none of them for fixed.
@@ -140,9 +137,9 @@ def _detector_example() -> tuple[tuple[Tensor, ...], Any]:
     return (images,), ({0: batch, 2: 32 * height, 3: 32 * width},)
 
 
-def _reader_example(spotter: SegmentationSpotter) -> tuple[tuple[Tensor, ...], Any]:
+def _reader_example(config: SegmentationConfig) -> tuple[tuple[Tensor, ...], Any]:
     batch, height, width, regions = _dims("batch", "rows", "columns", "regions")
-    config, (rows, columns) = spotter.config, (side // 4 for side in _SIDES)
+    rows, columns = (side // 4 for side in _SIDES)
     shared = torch.zeros(_BATCH, config.pyramid_channels, rows, columns)
     detail = torch.zeros(_BATCH, config.detail_channels, 2 * rows, 2 * columns)
     points = torch.zeros(_BATCH, _REGIONS, *config.roi_size, 2)
@@ -161,7 +158,7 @@ def _dims(*names: str) -> list[Any]:
 @torch.no_grad()
 def _write(graph: nn.Module, example: tuple[tuple[Tensor, ...], Any], file: Path) -> None:
     """Trace a graph and write it, without the names of source files that the exporter leaves in it."""
-    import onnx
+    import onnx  # optional
 
     inputs, varying = example
     with warnings.catch_warnings():
@@ -187,10 +184,9 @@ def _write(graph: nn.Module, example: tuple[tuple[Tensor, ...], Any], file: Path
 
 def _publish(source: Path, file: Path, said: Mapping[str, Mapping[str, str]]) -> None:
     """Put a finished pair in its place, each file whole or not at all, with what it says about itself."""
-    import onnx
+    import onnx  # optional
 
     try:
-        file.parent.mkdir(parents=True, exist_ok=True)
         for origin, place, part in (
             (source, file, DETECTOR),
             (reader_file(source), reader_file(file), READER),
@@ -198,8 +194,6 @@ def _publish(source: Path, file: Path, said: Mapping[str, Mapping[str, str]]) ->
             model = onnx.load(origin)
             model.producer_name, model.producer_version = "dld", ""
             onnx.helper.set_model_props(model, dict(said[part]))
-            unfinished = place.with_name(place.name + ".unfinished")
-            unfinished.write_bytes(model.SerializeToString())
-            os.replace(unfinished, place)
+            write_file(place, model.SerializeToString())
     except OSError as error:
         raise WeightsError(f"cannot write {file} ({error.strerror}); choose another place") from error

@@ -1,4 +1,5 @@
-"""The detector: a light feature pyramid and the differentiable binarisation head (arXiv 1911.08947)."""
+"""The network: a light feature pyramid, the differentiable binarisation head (arXiv 1911.08947), and
+a recogniser."""
 
 from __future__ import annotations
 
@@ -10,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dld_backends.detection.backbone import NormalizedTrunk, feature_body
+from dld_backends.recognition.build import build_recogniser
 from dld_backends.recognition.encoder import conv_norm_relu, separable_norm_relu
 from dld_backends.recognition.maps import ReadingMaps
 from dld_backends.segmentation.config import SegmentationConfig
@@ -91,3 +93,15 @@ def _branch(inputs: int, width: int, stride: int) -> nn.Sequential:
     ]
     final = nn.Conv2d(width, 1, 3, padding=1) if stride == 2 else nn.ConvTranspose2d(width, 1, 2, 2)
     return nn.Sequential(conv_norm_relu(inputs, width), *doubled, final)
+
+
+class Network(nn.Module):
+    """Trunk, head and recogniser."""
+
+    def __init__(self, config: SegmentationConfig) -> None:
+        super().__init__()
+        self.trunk = LightTrunk(config)
+        self.head = BinarizationHead(config)
+        self.reader = build_recogniser(
+            config, config.pyramid_channels, config.detail_channels, separable=True
+        )

@@ -15,9 +15,10 @@ from torch import Tensor
 from dld_backends.detection.images import rounded_up, same_size_groups
 from dld_backends.recognition.words import Points, Reading, certainty
 from dld_backends.segmentation.config import SegmentationConfig
+from dld_backends.segmentation.cost import spotter_cost
 from dld_backends.segmentation.onnx_file import OnnxPair, open_pair
 from dld_backends.segmentation.pages import find_words
-from dld_core.decoders.charset import Charset
+from dld_core.decoders.charset import PRINTABLE_ASCII, Charset
 from dld_core.decoders.prefix_search import best_texts, spell
 from dld_core.decoders.roi_sampling import region_grids
 from dld_core.errors import ConfigError, WeightsError
@@ -50,10 +51,10 @@ class OnnxSpotter(Spotter):
     def __init__(self, pair: OnnxPair, config: SegmentationConfig, device: str = "cpu") -> None:
         self.config = config
         self.device = device
-        self.charset = config.charset
+        self.charset = PRINTABLE_ASCII if config.charset is None else config.charset
         self.reference_short_side = config.reference_short_side
         self._detector, self._reader = pair.detector, pair.reader
-        self._characters = Charset(config.charset)
+        self._characters = Charset(self.charset)
 
     @classmethod
     def create(cls, weights: str | Path | None = "bundled", device: str = "cpu", **options: Any) -> Self:
@@ -114,10 +115,7 @@ class OnnxSpotter(Spotter):
 
     def flops(self, height: int, width: int, words: int = 0) -> float:
         """FLOPs of one image, everything included (see `cost`); a multiply-add counts 2, also in int8."""
-        from dld_backends.segmentation.cost import page_flops
-
-        height, width = rounded_up(height, self.size_divisor), rounded_up(width, self.size_divisor)
-        return page_flops(self.config, height, width, words)
+        return spotter_cost(self.config).at(height, width, words)
 
 
 def _changed(exported: SegmentationConfig, options: dict[str, Any]) -> SegmentationConfig:

@@ -12,13 +12,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from dld_backends.detection.images import rounded_up
-from dld_backends.recognition.build import build_recogniser
 from dld_backends.recognition.maps import ReadingMaps
 from dld_backends.recognition.spotter import ReadingSpotter
 from dld_backends.segmentation.config import SegmentationConfig
+from dld_backends.segmentation.cost import spotter_cost
 from dld_backends.segmentation.losses import binarization_losses
-from dld_backends.segmentation.network import BinarizationHead, LightTrunk
+from dld_backends.segmentation.network import Network
+from dld_backends.segmentation.onnx_spotter import OnnxSpotter
 from dld_backends.segmentation.pages import find_words
 from dld_core.decoders.targets import draw_targets
 from dld_core.types import Batch, DenseMap, TrainOutput, Word
@@ -39,26 +39,21 @@ class SegmentationSpotter(ReadingSpotter):
     def __init__(self, config: SegmentationConfig | None = None) -> None:
         config = config or SegmentationConfig.parse({})
         super().__init__(config)
-        self.trunk = LightTrunk(config)
-        self.head = BinarizationHead(config)
-        self.reader = build_recogniser(
-            config, config.pyramid_channels, config.detail_channels, separable=True
-        )
+        network = Network(config)
+        self.trunk, self.head, self.reader = network.trunk, network.head, network.reader
 
     @classmethod
     def create(cls, weights: str | Path | None = "bundled", device: str = "cpu", **options: Any) -> Any:
         """Build one in eval mode; an OnnxSpotter where the weights are a file that `dld export` wrote."""
         if weights is not None and Path(weights).suffix == ".onnx":
-            from dld_backends.segmentation.onnx_spotter import OnnxSpotter
-
             return OnnxSpotter.create(weights, device, **options)
         return super().create(weights, device, **options)
 
     def export(self, file: Path, calibration: Sequence[NDArray[np.uint8]] | None = None) -> list[Path]:
         """Write it as ONNX; see `dld_core.interfaces.Exportable`."""
-        from dld_backends.segmentation.export import export
+        from dld_backends.segmentation.export import export  # needs onnx, which is optional
 
-        return export(self, file, calibration)
+        return export(self.state_dict(), self.config, file, calibration)
 
     def reading_maps(self, images: Tensor) -> ReadingMaps:
         """The map that head and recogniser share, and the recogniser's own finer one."""
@@ -106,10 +101,7 @@ class SegmentationSpotter(ReadingSpotter):
 
     def flops(self, height: int, width: int, words: int = 0) -> float:
         """FLOPs of one image, everything included (see `cost`); a multiply-add counts 2."""
-        from dld_backends.segmentation.cost import page_flops
-
-        height, width = rounded_up(height, self.size_divisor), rounded_up(width, self.size_divisor)
-        return page_flops(self.config, height, width, words)
+        return spotter_cost(self.config).at(height, width, words)
 
     @torch.no_grad()
     def predict_group(

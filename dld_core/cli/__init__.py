@@ -1,55 +1,70 @@
-"""The command `dld`: a table of verbs, each one file, imported only when it is asked for.
+"""The command `dld`: a table of verbs, each one file, imported when it is run.
 
-A verb `v` is the function `v` of `dld_core/cli/v.py` with typer annotations (or, for a group of verbs, a
-`typer.Typer` named `app`). A verb whose module is not in the tree is not offered. Data goes to stdout,
-everything else to stderr; an error raised on purpose (DLDError) becomes one line and its exit code.
+In: arguments. Out: data on stdout, messages on stderr, an exit code. A verb `v` is the function `v` of
+`dld_core/cli/v.py` with typer annotations (or, for a group of verbs, a `typer.Typer` named `app`). An error
+raised on purpose (DLDError) becomes one line and its exit code. Others call `main`.
 """
 
 from __future__ import annotations
 
+import errno
 import importlib
-import importlib.util
+import io
+import os
 import sys
 import traceback
 from collections.abc import Sequence
 from typing import Annotated, Any
 
 import typer
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup
 
-from dld_core.errors import DLDError
+import dld_core
+from dld_core.errors import DLDError, explain
+from dld_core.plugins.hooks import hooks
 
-VERBS: dict[str, str] = {
-    "spot": "dld_core.cli.spot:spot",
-    "backends": "dld_core.cli.backends:backends",
-    "evaluate": "dld_core.cli.evaluate:evaluate",
-    "train": "dld_core.cli.train:train",
-    "distill": "dld_core.cli.distill:distill",
-    "study": "dld_core.cli.study:study",
-    "ablate": "dld_core.cli.ablate:ablate",
-    "bench": "dld_core.cli.bench:bench",
-    "export": "dld_core.cli.export:export",
-    "data": "dld_core.cli.data:app",
-    "check": "dld_core.cli.check:check",
-    "doctor": "dld_core.cli.doctor:doctor",
+VERBS: dict[str, tuple[str, str]] = {
+    "spot": ("dld_core.cli.spot:spot", "Read the words of images."),
+    "backends": ("dld_core.cli.backends:backends", "List the registered parts, and why one cannot be used."),
+    "evaluate": ("dld_core.cli.evaluate:evaluate", "Score predictions, or a backend on annotated images."),
+    "train": ("dld_core.cli.train:train", "Train a spotter from a config."),
+    "distill": ("dld_core.cli.distill:distill", "Train a low-resolution student, a selector, or both."),
+    "study": ("dld_core.cli.study:study", "Compare systems on sets of images: tables and plots."),
+    "ablate": ("dld_core.cli.ablate:ablate", "Run a config once for each change to it, and compare."),
+    "bench": ("dld_core.cli.bench:bench", "Count the FLOPs of real runs and time them."),
+    "export": ("dld_core.cli.export:export", "Write a spotter as ONNX files."),
+    "data": ("dld_core.cli.data:app", "Render, convert and check data sets."),
+    "check": ("dld_core.cli.check:check", "Check an installed part against its contracts."),
+    "doctor": (
+        "dld_core.cli.doctor:doctor",
+        "Examine the installation, and name the fix for what is missing.",
+    ),
 }
 _INTERRUPTED = 130  # what a shell reports for a command that SIGINT ended
 _BAD_INPUT = 3
 _ENVIRONMENT = 4
 
 
+class LazyVerb(TyperCommand):
+    """A verb that is known by name and help, and whose module is imported when it is run."""
+
+    def make_context(self, info_name: Any, args: Any, parent: Any = None, **extra: Any) -> Any:
+        """The context of the verb itself."""
+        return _load_verb(str(self.name)).make_context(info_name, args, parent, **extra)
+
+
 class VerbGroup(TyperGroup):
-    """A click group that imports a verb's module when it is first needed."""
+    """A click group of lazy verbs."""
 
     def list_commands(self, ctx: Any) -> list[str]:
-        """The verbs whose modules exist, in the order of the table."""
+        """The verbs in the order of the table."""
         del ctx
-        return [verb for verb in VERBS if _is_present(verb)]
+        return list(VERBS)
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
         """The click command of a verb, or None when there is none of that name."""
         del ctx
-        return _load_verb(cmd_name) if cmd_name in VERBS and _is_present(cmd_name) else None
+        return LazyVerb(cmd_name, help=VERBS[cmd_name][1]) if cmd_name in VERBS else None
 
     def invoke(self, ctx: Any) -> Any:
         """Run a verb; an expected error becomes one line on stderr and an exit code."""
@@ -58,21 +73,25 @@ class VerbGroup(TyperGroup):
         except KeyboardInterrupt:
             raise typer.Exit(_INTERRUPTED) from None
         except (DLDError, ImportError, RuntimeError, OSError) as error:
-            told = _sentence(error)
-            if told is None:
+            known = _sentence(error)
+            if known is None:
                 raise
             if ctx.params.get("debug"):
                 traceback.print_exception(error)
-            sys.stderr.write(f"dld: {told[0]}\n")
-            raise typer.Exit(told[1]) from None
+            sys.stderr.write(f"dld: {known[0]}\n")
+            if isinstance(error, OSError):
+                _forget_output()
+            raise typer.Exit(known[1]) from None
 
 
-def _is_present(verb: str) -> bool:
-    return importlib.util.find_spec(VERBS[verb].partition(":")[0]) is not None
+def _forget_output() -> None:
+    """What is left in the buffer of an output that takes no more would fail again when the process ends."""
+    if sys.stdout is sys.__stdout__ and sys.stdout is not None:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _load_verb(verb: str) -> Any:
-    module, _, attribute = VERBS[verb].partition(":")
+    module, _, attribute = VERBS[verb][0].partition(":")
     entry = getattr(importlib.import_module(module), attribute)
     if not isinstance(entry, typer.Typer):
         function, entry = entry, typer.Typer(add_completion=False)
@@ -84,8 +103,6 @@ def _load_verb(verb: str) -> Any:
 
 def _sentence(error: BaseException) -> tuple[str, int] | None:
     """What to print for an error and the exit code; None for one that nobody foresaw (a bug)."""
-    from dld_core.errors import explain
-
     known = explain(error)
     if known is not None:
         return known, error.exit_code if isinstance(error, DLDError) else _ENVIRONMENT
@@ -93,13 +110,13 @@ def _sentence(error: BaseException) -> tuple[str, int] | None:
         return str(error), error.exit_code
     if isinstance(error, OSError) and error.filename is not None and error.strerror:
         return f"cannot use {error.filename!r}: {error.strerror}.", _BAD_INPUT
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EIO, errno.EDQUOT):
+        return f"cannot write the output: {error.strerror}; make room and run it again.", _BAD_INPUT
     return None
 
 
 def _print_version(wanted: bool) -> None:
     if wanted:
-        import dld_core
-
         print(f"dld {dld_core.__version__}")
         raise typer.Exit
 
@@ -119,8 +136,6 @@ def _root(
     """Read scene text at the smallest resolution that still reads it right."""
     del debug, version
     if plugin:
-        from dld_core.plugins.hooks import hooks
-
         for name in plugin:
             hooks.load(name)
 
@@ -154,4 +169,7 @@ def _hoist(arguments: Sequence[str]) -> list[str]:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run `dld` with these arguments (those of the process by default); ends with SystemExit."""
     given = sys.argv[1:] if arguments is None else arguments
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a console of another encoding must not end a run
+            stream.reconfigure(errors="backslashreplace")
     command().main(args=_hoist(given), prog_name="dld")

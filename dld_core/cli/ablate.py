@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from dld_core.cli.study import reading
+from dld_core.study.ablation import ablate as run
 
 
 def ablate(
@@ -17,7 +18,5 @@ def ablate(
     """Teach a student (or make a selector) once for each variant of a config, and read sets of images with
     all of them. Goes on where it was stopped; see docs/study.md.
     """
-    from dld_core.study.ablation import ablate as run
-
     run(config, out, reading, lambda text: typer.echo(f"dld: {text}", err=True))
     typer.echo((out / "study.md").read_text(encoding="utf-8"))

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+import dataclasses
+import json
+from typing import Annotated, Any
 
 import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
 
-if TYPE_CHECKING:
-    from dld_core.plugins.registry import PartInfo
+from dld_core.plugins import registry
+from dld_core.plugins.registry import PartInfo
 
 _WORDS = {
     "usable": "[green]usable[/]",
@@ -25,8 +30,6 @@ def backends(
 
     Without --load nothing is imported: "found" means that its package and requirements are installed.
     """
-    from dld_core.plugins import registry
-
     parts = [part for group in registry.GROUPS for part in group.describe(load=load)]
     if json:
         _print_json(parts)
@@ -35,17 +38,10 @@ def backends(
 
 
 def _print_json(parts: list[PartInfo]) -> None:
-    import dataclasses
-    import json
-
     print(json.dumps([dataclasses.asdict(part) for part in parts], indent=2))
 
 
 def _print_table(parts: list[PartInfo]) -> None:
-    from rich.console import Console
-    from rich.markup import escape
-    from rich.table import Table
-
     table = Table("name", "group", "status", "from", "target", box=None, pad_edge=False)
     for part in parts:
         origin = f"{part.distribution} {part.version}".strip()

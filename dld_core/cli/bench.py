@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable
 from functools import partial
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
 import typer
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
 
 from dld_core.cli.building import OPTION_FORM, OPTION_HELP, none, spotter_options
-
-if TYPE_CHECKING:
-    from rich.table import Table
-
-    from dld_core.pipeline.wrapper import DLDWrapper
-    from dld_core.selection.selected import SelectedScale
-    from dld_core.study.bench import Reader, ScaleCost
+from dld_core.evaluation.fixed import parse_scales
+from dld_core.images import list_images, open_image
+from dld_core.pipeline.wrapper import DLDWrapper
+from dld_core.runtimes.devices import cpu_threads
+from dld_core.study.bench import ScaleCost, readers_of
+from dld_core.study.bench import bench as measure
 
 
 def bench(
@@ -45,22 +48,15 @@ def bench(
     All scales of an image are read in turn, so that a noisy machine hurts them alike; with a selector, the
     row `auto` is its choice.
     """
-    from dld_core.evaluation.fixed import FixedScale, parse_scales
-    from dld_core.images import list_images, open_image
-    from dld_core.pipeline.wrapper import DLDWrapper
-    from dld_core.study.bench import bench as measure
-    from dld_core.study.bench import threads as using
-
     chosen = parse_scales(scales)
     loads = [partial(open_image, path) for path in list_images(images)[:limit]]
     with (
-        using(threads) as number,  # before the spotter: engines take their threads when they are made
+        cpu_threads(threads) as number,  # before the spotter: engines take their threads when they are made
         DLDWrapper(
             backend, none(weights), device, selector=none(selector), **spotter_options(option)
         ) as wrapper,
     ):
-        readers: list[Reader] = [FixedScale(wrapper.spotter, scale, relative_to) for scale in chosen]
-        readers += _chosen(wrapper)
+        readers = readers_of(wrapper, chosen, relative_to)
         costs = measure(readers, loads, repeats, warmup, wrapper.device, _progress)
         about = {
             "backend": backend,
@@ -75,30 +71,15 @@ def bench(
     _print_json(about, costs) if json else _print_table(about, costs)
 
 
-def _chosen(wrapper: DLDWrapper) -> list[SelectedScale]:
-    """The selector's choice, where there is a selector."""
-    from dld_core.selection import DynamicResolution
-    from dld_core.selection.selected import SelectedScale
-
-    if wrapper.selector is None:
-        return []
-    return [SelectedScale(DynamicResolution(wrapper.selector, wrapper.spotter, wrapper.working))]
-
-
 def _progress(rounds: Iterable[int]) -> Iterable[int]:
-    from rich.console import Console
-    from rich.progress import track
-
     return track(list(rounds), description="measuring", console=Console(stderr=True))
 
 
 def _print_json(about: dict[str, Any], costs: list[ScaleCost]) -> None:
-    import json
-
     unit = {
         "gflops": "1e9 FLOPs counted on real runs, a multiply-add as 2",
         "gmacs": "1e9 multiply-adds",
-        "gelements": "1e9 elements through operators declared free (activations, normalisation, pooling)",
+        "gelements": "1e9 elements through operators without FLOPs (activations, norms, pooling, copies)",
         "latency": "one image at a time, from decoded pixels to words",
         "memory": "MB (1e6 bytes), peak resident memory of the whole process",
     }
@@ -106,8 +87,6 @@ def _print_json(about: dict[str, Any], costs: list[ScaleCost]) -> None:
 
 
 def _print_table(about: dict[str, Any], costs: list[ScaleCost]) -> None:
-    from rich.console import Console
-
     console = Console(highlight=False, width=110, soft_wrap=True)  # too wide for a pipe's 80 columns
     console.print(_table(costs))
     console.print(
@@ -142,8 +121,6 @@ def _number(value: float | None) -> str:
 
 def _table(costs: list[ScaleCost]) -> Table:
     """Only the columns that say something: "declared" where it is off by over 1%, "GPU MB" on a GPU."""
-    from rich.table import Table
-
     view = Table(box=None, pad_edge=False)
     empty = ("", "-")
     shown = {

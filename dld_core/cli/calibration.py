@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from dld_core.data.synth import PageRenderer, SynthConfig
 from dld_core.images import open_image, resize, scale_to
 from dld_core.images.files import list_images
 
@@ -33,8 +34,6 @@ def _at_size(image: Image, short_side: int) -> Image:
 
 
 def _rendered(short_side: int, count: int) -> list[Image]:
-    from dld_core.data.synth import PageRenderer, SynthConfig
-
     size = short_side, short_side * 4 // 3
     renderer = PageRenderer(SynthConfig.parse({"page_size": size, "system_fonts": False}))
     return [renderer.page(_SEED + index).image for index in range(count)]

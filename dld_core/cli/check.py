@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
+from rich.console import Console
+from rich.markup import escape
 
 from dld_core.cli.building import OPTION_FORM, none, parse_options
 from dld_core.errors import ConfigError
-
-if TYPE_CHECKING:
-    from dld_core.testing import Outcome
+from dld_core.plugins import registry
+from dld_core.testing import Outcome, contracts_of, run_contracts
+from dld_core.testing.installed import case_of
 
 _MARKS = {"passed": "[green]passed[/]", "failed": "[red]FAILED[/]", "skipped": "[yellow]skipped[/]"}
 
@@ -31,12 +34,8 @@ def check(
 
     Exit 0 when none is broken, else 1.
     """
-    from dld_core.plugins import registry
-
     options = parse_options(option)
     registry.locate(name, group)  # a misspelt name is told before torch is loaded
-
-    from dld_core.testing.installed import case_of
 
     case = case_of(name, group, none(weights), options)
     outcomes = _run(case, only)
@@ -45,8 +44,6 @@ def check(
 
 
 def _run(case: type, only: str | None) -> Iterator[Outcome]:
-    from dld_core.testing import contracts_of, run_contracts
-
     known = [promised.number for promised, _ in contracts_of(case)]
     wanted = [number.strip().upper() for number in only.split(",")] if only else known
     strange = [number for number in wanted if number not in known]
@@ -58,8 +55,6 @@ def _run(case: type, only: str | None) -> Iterator[Outcome]:
 
 
 def _print_json(outcomes: Iterator[Outcome]) -> int:
-    import json
-
     rows = [
         {
             "number": o.contract.number,
@@ -75,9 +70,6 @@ def _print_json(outcomes: Iterator[Outcome]) -> int:
 
 
 def _print_table(name: str, outcomes: Iterator[Outcome]) -> int:
-    from rich.console import Console
-    from rich.markup import escape
-
     screen = Console(highlight=False, soft_wrap=True)
     counts = dict.fromkeys(_MARKS, 0)
     for o in outcomes:  # a line at a time, since some parts are slow

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
+from rich.console import Console
+from rich.progress import track
 
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-
-    from dld_core.data.formats.checks import CheckReport
-    from dld_core.data.formats.model import AnnotatedImage
-    from dld_core.data.formats.problems import Problem
+from dld_core.data.formats import ReadOptions
+from dld_core.data.formats.checks import CheckReport
+from dld_core.data.formats.checks import check as run
+from dld_core.data.formats.files import known_encoding
+from dld_core.data.formats.model import AnnotatedImage
+from dld_core.data.formats.problems import Problem
 
 BAD_INPUT = 3
 
@@ -33,10 +37,6 @@ def check(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Name every problem of a data set; exit 3 if there is an error, 0 if there are only warnings."""
-    from dld_core.data.formats.base import ReadOptions
-    from dld_core.data.formats.checks import check as run
-    from dld_core.data.formats.textfile import known_encoding
-
     options = ReadOptions(images, known_encoding(encoding), points)
     report = run(path, format, options=options, decode_images=not quick, track=_show_progress)
     if as_json:
@@ -49,9 +49,6 @@ def check(
 
 def _show_progress(images: Sequence[AnnotatedImage]) -> Iterable[AnnotatedImage]:
     """The same images, with a bar on stderr where that is a terminal."""
-    from rich.console import Console
-    from rich.progress import track
-
     console = Console(stderr=True)
     return track(images, "images", console=console, transient=True, disable=not console.is_terminal)
 
@@ -71,8 +68,6 @@ def _summary(path: Path, report: CheckReport) -> dict[str, Any]:
 
 
 def _print_json(path: Path, report: CheckReport) -> None:
-    import json
-
     problems = [problem.to_dict() for problem in report.problems]
     typer.echo(json.dumps({**_summary(path, report), "problems": problems}))
 

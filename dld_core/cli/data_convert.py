@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-if TYPE_CHECKING:
-    from dld_core.data.formats.convert import ConversionReport
+from dld_core.data.formats import ReadOptions
+from dld_core.data.formats.convert import ConversionReport, ConvertOptions
+from dld_core.data.formats.convert import convert as run
+from dld_core.data.formats.files import known_encoding
 
 
 def convert(
@@ -33,11 +35,6 @@ def convert(
     ] = False,
 ) -> None:
     """Convert annotations; what the target cannot keep is told on stderr and in conversion-report.json."""
-    from dld_core.data.formats.base import ReadOptions
-    from dld_core.data.formats.convert import ConvertOptions
-    from dld_core.data.formats.convert import convert as run
-    from dld_core.data.formats.textfile import known_encoding
-
     options = ConvertOptions(
         read=ReadOptions(images, known_encoding(encoding), points),
         copy_images=copy_images,

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-if TYPE_CHECKING:
-    from dld_core.data.synth import SynthConfig
+from dld_core.data.synth import SynthConfig
+from dld_core.data.synth.export import write_pages
 
 
 def synth(
@@ -38,8 +40,6 @@ def synth(
     ] = None,
 ) -> None:
     """Render pages of words on signs, walls and photos, with ICDAR txt; goes on where it stopped."""
-    from dld_core.data.synth.export import write_pages
-
     flags = {
         "page_size": _pair(size, "--size", "HxW, such as 640x640"),
         "words": _pair(words, "--words", "LO-HI, such as 15-35"),
@@ -66,8 +66,6 @@ def synth(
 
 def _options(file: Path | None, flags: dict[str, Any]) -> SynthConfig:
     """The options of a file, overruled by flags."""
-    from dld_core.data.synth import SynthConfig
-
     stored = SynthConfig.load(file).model_dump(exclude_unset=True) if file else {}
     return SynthConfig.parse({**stored, **flags}, where="dld data synth")
 
@@ -83,8 +81,5 @@ def _pair(text: str | None, flag: str, form: str) -> tuple[int, int] | None:
 
 
 def _progress() -> Any:
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     return Progress(*columns, console=Console(stderr=True))

@@ -8,7 +8,12 @@ from typing import Annotated
 import typer
 
 from dld_core.cli.running import Devices, MaxMinutes, Out, Resume, folder
+from dld_core.config import read_yaml
 from dld_core.errors import ConfigError
+from dld_core.training.distill.config import DistillConfig
+from dld_core.training.distill.engine import distill as run_distill
+from dld_core.training.selector.config import SelectorRunConfig
+from dld_core.training.selector.making import run_selector
 
 
 def distill(
@@ -21,33 +26,26 @@ def distill(
     """Teach a low-resolution student, make a selector for it, or both: checkpoints, metrics and weights go to
     the folder of the run. A config without `data` makes a selector alone, for any spotter.
     """
-    from dld_core.config import read_yaml
-
     target = folder(out, config)
     if "data" not in read_yaml(config):
-        from dld_core.training.selector.run import SelectorRunConfig, run_selector
-
         if devices is not None:
             raise ConfigError(
                 "--devices is for students; this config has no 'data' and makes a selector alone"
             )
         run = SelectorRunConfig.load(config)
-        typer.echo(str(run_selector(run, target, _say, max_minutes)))
+        typer.echo(str(run_selector(run, target, _log, max_minutes)))
         return
-    from dld_core.training.distill.config import DistillConfig
-    from dld_core.training.distill.selecting import distill_with_selector
-
-    result = distill_with_selector(
+    result = run_distill(
         DistillConfig.load(config),
         target,
         resume=resume,
         max_minutes=max_minutes,
         devices=devices,
-        say=_say,
+        log=_log,
     )
     if result.chief:
         typer.echo(str(result.weights))
 
 
-def _say(text: str) -> None:
+def _log(text: str) -> None:
     typer.echo(f"dld: {text}", err=True)

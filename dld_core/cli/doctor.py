@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+import dataclasses
+import json
+from typing import Annotated
 
 import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
 
-if TYPE_CHECKING:
-    from dld_core.cli.doctor_checks.health import Finding
+from dld_core.cli.doctor_checks.health import Finding, examine
 
 _MARKS = {"ok": "[green]ok[/]", "note": "[yellow]note[/]", "fault": "[red]fault[/]"}
 
@@ -19,8 +23,6 @@ def doctor(
 
     Exit 0 when nothing is at fault, else 1.
     """
-    from dld_core.cli.doctor_checks.health import examine
-
     findings = examine()
     if json:
         _print_json(findings)
@@ -30,17 +32,10 @@ def doctor(
 
 
 def _print_json(findings: list[Finding]) -> None:
-    import dataclasses
-    import json
-
     print(json.dumps([dataclasses.asdict(finding) for finding in findings], indent=2))
 
 
 def _print_table(findings: list[Finding]) -> None:
-    from rich.console import Console
-    from rich.markup import escape
-    from rich.table import Table
-
     screen = Console(highlight=False)
     if not screen.is_terminal:
         screen.width = 200  # lines in a pipe or a bug report stay whole

@@ -2,19 +2,45 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+import json
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, TypeVar
+from typing import Annotated, Any, Literal, NamedTuple, TypeVar
 
 import typer
+from rich.console import Console
+from rich.progress import track
 
-from dld_core.cli.building import OPTION_FORM, OPTION_HELP, none, spotter_options
-
-if TYPE_CHECKING:
-    from dld_core.evaluation import EvaluationResult, ImageWords, LexiconRule, Lexicons, Protocol
-    from dld_core.evaluation.lines import Layout
-    from dld_core.pipeline.wrapper import DLDWrapper
+from dld_core.cli.building import (
+    MODEL_HELP,
+    OPTION_FORM,
+    OPTION_HELP,
+    SCALE_DEFAULT,
+    SCALE_HELP,
+    ModelName,
+    none,
+    parse_scale,
+    spotter_options,
+)
+from dld_core.evaluation import (
+    EvaluationResult,
+    ImageWords,
+    LexiconRule,
+    Lexicons,
+    Protocol,
+    align,
+    read_ground_truth,
+    read_predictions,
+    score,
+)
+from dld_core.evaluation.curve import save, trace
+from dld_core.evaluation.files import Layout
+from dld_core.evaluation.fixed import FixedScale, parse_scales
+from dld_core.evaluation.reading import annotated_images, read_all, write_predictions
+from dld_core.evaluation.report import curve_table, lines, table, to_json
+from dld_core.pipeline.request import Scale
+from dld_core.pipeline.wrapper import DLDWrapper
 
 T = TypeVar("T")
 
@@ -39,9 +65,11 @@ def evaluate(
         list[str] | None, typer.Option(help=OPTION_HELP, metavar=OPTION_FORM, rich_help_panel=_BACKEND)
     ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda:0.", rich_help_panel=_BACKEND)] = "auto",
+    model: Annotated[ModelName, typer.Option(help=MODEL_HELP, rich_help_panel=_BACKEND)] = "auto",
     scale: Annotated[
-        str, typer.Option(help="auto, full or a fraction of it, such as 0.5.", rich_help_panel=_BACKEND)
-    ] = "full",
+        str | None,
+        typer.Option(help=SCALE_HELP, show_default=SCALE_DEFAULT, rich_help_panel=_BACKEND),
+    ] = None,
     selector: Annotated[
         str, typer.Option(help="bundled, a file, or none.", rich_help_panel=_BACKEND)
     ] = "bundled",
@@ -117,8 +145,6 @@ def evaluate(
     """Score predictions written by anyone, or a backend on images: detection, end-to-end, word spotting,
     recognition accuracy and 1-NED by the rules of the ICDAR 2015 challenge (see docs/evaluation.md).
     """
-    from dld_core.evaluation import Lexicons, Protocol, read_ground_truth
-
     if (predictions is None) == (backend is None):
         raise typer.BadParameter("give either --predictions, or --backend with --images")
     options = {"iou": iou, "dont_care_overlap": dont_care_overlap, "word_spotting": word_spotting}
@@ -133,13 +159,17 @@ def evaluate(
         return
     if images is None:
         raise typer.BadParameter("--backend needs --images, the folder that it reads")
-    given: dict[str, Any] = {"selector": none(selector), **spotter_options(option)}
+    given: dict[str, Any] = {"model": model, "selector": none(selector), **spotter_options(option)}
     given |= {} if gamma is None else {"gamma": gamma}
     part = _Part(str(backend), none(weights), device, given)
     if scales is not None:
-        _show_curve(task.curve(images, part, scales, out), json)
-        return
-    _show(task.of_backend(images, part, _scale(scale), out), json)
+        rows, failed = task.curve(images, part, scales, out)
+        _show_curve(rows, json)
+    else:
+        result, failed = task.of_backend(images, part, parse_scale(scale), out)
+        _show(result, json)
+    if failed:
+        raise typer.Exit(1)
 
 
 class _Part(NamedTuple):
@@ -152,8 +182,6 @@ class _Part(NamedTuple):
 
     def open(self, **more: Any) -> DLDWrapper:
         """The wrapper."""
-        from dld_core.pipeline.wrapper import DLDWrapper
-
         return DLDWrapper(self.backend, self.weights, self.device, **self.options, **more)
 
 
@@ -167,82 +195,72 @@ class _Task:
     rule: LexiconRule
 
     def of_files(self, predictions: Path, layout: Layout, scored: bool) -> EvaluationResult:
-        from dld_core.evaluation import align, read_predictions, score
+        return self.scored(align(self.truth, read_predictions(predictions, layout, scored)))
 
-        found = align(self.truth, read_predictions(predictions, layout, scored))
-        return score(self.truth, found, self.protocol, self.lexicons, self.rule)
-
-    def of_backend(self, images: Path, part: _Part, scale: float | str, out: Path | None) -> EvaluationResult:
-        from dld_core.evaluation import score
-        from dld_core.evaluation.reading import annotated_images, read_all, write_predictions
-
+    def of_backend(
+        self, images: Path, part: _Part, scale: Scale | None, out: Path | None
+    ) -> tuple[EvaluationResult, int]:
+        """The result, and how many images could not be read; those are left out of it."""
         files, unknown = annotated_images(images, self.truth)
         if unknown:
             _say(f"{len(unknown)} images without ground truth are left out ({', '.join(unknown[:3])})")
         with part.open(scale=scale) as wrapper:
+            scale = wrapper.scale
             readings = read_all(files, wrapper.spot, _progress)
         if out is not None:
             write_predictions(out, readings)
         extras = {"backend": part.backend, "weights": wrapper.weights, "scale": scale, **readings.cost()}
-        return score(self.truth, readings.words, self.protocol, self.lexicons, self.rule, extras)
+        return self.without(readings.errors).scored(readings.words, extras), _report(readings.errors, files)
 
-    def curve(self, images: Path, part: _Part, scales: str, out: Path | None) -> list[dict[str, Any]]:
-        """Score every scale; csv, json and plot go to `out`."""
-        from dld_core.evaluation import score
-        from dld_core.evaluation.curve import save, trace
-        from dld_core.evaluation.fixed import FixedScale, parse_scales
-        from dld_core.evaluation.reading import annotated_images
+    def without(self, names: Collection[str]) -> _Task:
+        """The same task less some images."""
+        return replace(self, truth={name: w for name, w in self.truth.items() if name not in names})
 
-        chosen = parse_scales(scales)
+    def scored(
+        self, words: Mapping[str, ImageWords], extras: dict[str, Any] | None = None
+    ) -> EvaluationResult:
+        """The scores of what was read."""
+        return score(self.truth, words, self.protocol, self.lexicons, self.rule, extras)
+
+    def curve(
+        self, images: Path, part: _Part, scales: str, out: Path | None
+    ) -> tuple[list[dict[str, Any]], int]:
+        """The scores of every scale, csv, json and plot of which go to `out`, and how many images failed."""
+        chosen, errors = parse_scales(scales), dict[str, str]()
         files, _ = annotated_images(images, self.truth)
         with part.open() as wrapper:
             readers = [FixedScale(wrapper.spotter, scale) for scale in chosen]
             points = trace(
-                readers,
-                files,
-                lambda words: score(self.truth, words, self.protocol, self.lexicons, self.rule),
-                _progress,
+                readers, files, lambda words: self.without(errors).scored(words), errors, _progress
             )
             about = {"backend": part.backend, "weights": wrapper.weights, "device": wrapper.device}
         if out is not None:
             for path in save(points, out, about, _say):
                 _say(f"wrote {path}")
-        return [point.row() for point in points]
+        return [point.row() for point in points], _report(errors, files)
+
+
+def _report(errors: Mapping[str, str], files: Mapping[str, Path]) -> int:
+    """Say which images could not be read; how many."""
+    for name, error in errors.items():
+        _say(f"{files[name]}: {error}")
+    return len(errors)
 
 
 def _show_curve(rows: list[dict[str, Any]], as_json: bool) -> None:
     if as_json:
-        import json
-
         typer.echo(json.dumps(rows, indent=2))
         return
-    from rich.console import Console
-
-    from dld_core.evaluation.report import curve_table
-
     Console(highlight=False, width=110).print(curve_table(rows))  # too wide for a pipe's 80 columns
 
 
-def _scale(text: str) -> float | str:
-    """full, auto or a number; the wrapper checks its range."""
-    try:
-        return text if text in ("full", "auto") else float(text)
-    except ValueError:
-        raise typer.BadParameter(f"--scale is auto, full or a number such as 0.5, not {text!r}") from None
-
-
 def _rule(distance: str, far: str) -> LexiconRule:
-    from dld_core.evaluation import LexiconRule
-
     limit: int | str = int(distance) if distance.isdigit() else distance
     return LexiconRule.parse({"max_distance": limit, "far": far}, "--lexicon-distance and --lexicon-far")
 
 
 def _progress(items: Iterable[T]) -> Iterable[T]:
     """A progress bar on stderr."""
-    from rich.console import Console
-    from rich.progress import track
-
     return track(list(items), description="reading", console=Console(stderr=True))
 
 
@@ -251,15 +269,11 @@ def _say(text: str) -> None:
 
 
 def _show(result: EvaluationResult, as_json: bool) -> None:
-    from dld_core.evaluation.report import lines, table, to_json
-
     if as_json:
         typer.echo(to_json(result))
         for note in result.notes:
             _say(note)
         return
-    from rich.console import Console
-
     console = Console(highlight=False, soft_wrap=True)
     console.print(table(result))
     for line in lines(result):

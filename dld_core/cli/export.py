@@ -8,6 +8,10 @@ from typing import Annotated, Any
 import typer
 
 from dld_core.cli.building import none
+from dld_core.cli.calibration import calibration_pages
+from dld_core.errors import ConfigError
+from dld_core.interfaces import Exportable
+from dld_core.plugins.registry import backends
 
 
 def export(
@@ -25,11 +29,6 @@ def export(
 
     Files NAME.* belong together: keep them in one folder.
     """
-    from dld_core.cli.calibration import calibration_pages
-    from dld_core.errors import ConfigError
-    from dld_core.interfaces import Exportable
-    from dld_core.plugins.registry import backends
-
     if calibrate is not None and not int8:
         raise ConfigError("--calibrate is for --int8; give that too")
     options: dict[str, Any] = {} if preset is None else {"preset": preset}

@@ -7,7 +7,17 @@ from typing import Annotated
 
 import typer
 
-from dld_core.cli.building import OPTION_FORM, OPTION_HELP, none, spotter_options
+from dld_core.cli import spotting
+from dld_core.cli.building import (
+    MODEL_HELP,
+    OPTION_FORM,
+    OPTION_HELP,
+    SCALE_DEFAULT,
+    SCALE_HELP,
+    ModelName,
+    none,
+    spotter_options,
+)
 
 _HOW = "How to read"
 _OUTPUT = "Output"
@@ -15,25 +25,29 @@ _OUTPUT = "Output"
 
 def spot(
     images: Annotated[
-        list[str], typer.Argument(help="Image files, folders or quoted patterns such as 'photos/**/*.jpg'.")
+        list[str],
+        typer.Argument(
+            help="Image files, folders or quoted patterns such as 'photos/**/*.jpg'; - for standard input."
+        ),
     ],
     backend: Annotated[
-        str, typer.Option(help="The spotter; `dld backends` lists them.", rich_help_panel=_HOW)
-    ] = "maskrcnn",
+        str,
+        typer.Option(
+            help="The spotter (`dld backends` lists them); auto is that of --weights, else the best one.",
+            rich_help_panel=_HOW,
+        ),
+    ] = "auto",
     weights: Annotated[
         str, typer.Option(help="bundled, a file, a folder, or none.", rich_help_panel=_HOW)
     ] = "bundled",
+    model: Annotated[ModelName, typer.Option(help=MODEL_HELP, rich_help_panel=_HOW)] = "auto",
     scale: Annotated[
         str | None,
-        typer.Option(
-            help="full, a fraction of it such as 0.5, or auto (a selector chooses).",
-            show_default="auto with a selector, else full",
-            rich_help_panel=_HOW,
-        ),
+        typer.Option(help=SCALE_HELP, show_default=SCALE_DEFAULT, rich_help_panel=_HOW),
     ] = None,
     budget: Annotated[
         float | None,
-        typer.Option(help="The most GFLOPs to spend on an image, under auto.", rich_help_panel=_HOW),
+        typer.Option(help="The most GFLOPs to spend on an image.", rich_help_panel=_HOW),
     ] = None,
     gamma: Annotated[
         float | None,
@@ -45,7 +59,7 @@ def spot(
     ] = None,
     max_latency_ms: Annotated[
         float | None,
-        typer.Option(help="The most milliseconds to spend on an image, under auto.", rich_help_panel=_HOW),
+        typer.Option(help="The most milliseconds to spend on an image.", rich_help_panel=_HOW),
     ] = None,
     escalate: Annotated[
         bool,
@@ -65,6 +79,12 @@ def spot(
         int | None,
         typer.Option(
             min=1, help="The most pixels ever read at once; larger images shrink.", rich_help_panel=_HOW
+        ),
+    ] = None,
+    pages: Annotated[
+        str | None,
+        typer.Option(
+            help="Pages of TIFFs and animations: all, or 1-3,5.", show_default="1", rich_help_panel=_HOW
         ),
     ] = None,
     as_json: Annotated[
@@ -98,13 +118,17 @@ def spot(
 
     Files that cannot be read are named on stderr and the others go on; the exit code is then 3.
     """
-    from dld_core.cli import spotting
-
     job = spotting.Job.checked(
-        images, scale=scale, json=as_json, jsonl=as_jsonl, out=out, skip_existing=skip_existing
+        images,
+        scale=scale,
+        pages=pages,
+        json=as_json,
+        jsonl=as_jsonl,
+        out=out,
+        skip_existing=skip_existing,
     )
     given = {"budget": budget, "gamma": gamma, "max_latency_ms": max_latency_ms, "max_pixels": max_pixels}
     options: dict[str, object] = {name: value for name, value in given.items() if value is not None}
-    options |= {"escalate": escalate, "selector": none(selector), **spotter_options(option)}
+    options |= {"model": model, "escalate": escalate, "selector": none(selector), **spotter_options(option)}
     if spotting.run(job, backend, none(weights), device, threads, options) > 0:
         raise typer.Exit(3)

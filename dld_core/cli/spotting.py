@@ -2,24 +2,31 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import sys
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import Any, Literal, Self
 
+import torch
+from rich.console import Console
+from rich.progress import Progress
+
+from dld_core.cli.building import parse_scale
 from dld_core.cli.names import output_names
+from dld_core.config import write_file
 from dld_core.errors import ConfigError, ImageError
-
-if TYPE_CHECKING:
-    from rich.progress import Progress
-
-    from dld_core.pipeline.request import Scale
-    from dld_core.pipeline.wrapper import DLDWrapper
-    from dld_core.results.page import Page
+from dld_core.images import ImageSource, load_pages, parse_pages
+from dld_core.images.files import list_images
+from dld_core.pipeline.request import Scale
+from dld_core.pipeline.wrapper import DLDWrapper
+from dld_core.results.page import Page
+from dld_core.runtimes.devices import resolve_device
 
 Format = Literal["table", "object", "array", "lines"]
 
@@ -36,6 +43,7 @@ class Job:
         format: what to print.
         out: folder for files, or None.
         skip_existing: leave out images that `out` holds results of.
+        pages: of files with several, as `parse_pages` gives them; None reads the first.
     """
 
     paths: list[Path]
@@ -45,6 +53,7 @@ class Job:
     format: Format
     out: Path | None
     skip_existing: bool
+    pages: tuple[range, ...] | None = None
 
     @classmethod
     def checked(
@@ -56,6 +65,7 @@ class Job:
         jsonl: bool,
         out: Path | None,
         skip_existing: bool,
+        pages: str | None = None,
     ) -> Self:
         """From the command line. Raises ConfigError for options that do not go together."""
         if json and jsonl:
@@ -64,7 +74,26 @@ class Job:
             raise ConfigError("--skip-existing looks into the folder of --out; give that too")
         paths, missing = _find(images)
         form: Format = "lines" if jsonl else _json_format(images) if json else "table"
-        return cls(paths, output_names(paths), missing, _scale(scale), form, out, skip_existing)
+        names = output_names(paths)
+        wanted = None if pages is None else parse_pages(pages)
+        return cls(paths, names, missing, parse_scale(scale), form, out, skip_existing, wanted)
+
+    def sources(self, todo: Sequence[tuple[Path, str]]) -> Iterator[tuple[str, ImageSource]]:
+        """(name of the output files, what is read) for each image, or each page of each."""
+        for path, name in todo:
+            if self.pages is None:
+                yield name, path
+                continue
+            pages = load_pages(path, self.pages)
+            while True:
+                try:
+                    page = next(pages, None)
+                except ImageError as error:
+                    yield name, _Unreadable(path, error)
+                    continue
+                if page is None:
+                    break
+                yield name if page.page == 1 else f"{name}-p{page.page}", page
 
     def todo(self) -> list[tuple[Path, str]]:
         """Paths and names that are still to be read."""
@@ -74,15 +103,6 @@ class Job:
         return [(path, name) for path, name in pairs if not (self.out / f"{name}.json").exists()]
 
 
-def _scale(text: str | None) -> Scale | None:
-    if text is None or text == "full" or text == "auto":
-        return text  # type: ignore[return-value]
-    try:
-        return float(text)
-    except ValueError:
-        raise ConfigError(f"--scale must be auto, full or a number such as 0.5, not {text!r}") from None
-
-
 def _json_format(images: list[str]) -> Format:
     """One plain file gives an object; anything that may be several gives an array, however many there are."""
     return "object" if len(images) == 1 and Path(images[0]).expanduser().is_file() else "array"
@@ -90,8 +110,6 @@ def _json_format(images: list[str]) -> Format:
 
 def _find(images: list[str]) -> tuple[list[Path], list[str]]:
     """Every image named, once, in order; and what is wrong with arguments that name none."""
-    from dld_core.images.files import list_images
-
     found: dict[str, Path] = {}
     missing = []
     for source in images:
@@ -140,12 +158,7 @@ def _make_folder(out: Path) -> None:
 def _wrapper(
     job: Job, backend: str, weights: str | None, device: str, threads: int | None, options: dict[str, Any]
 ) -> DLDWrapper:
-    from dld_core.pipeline.wrapper import DLDWrapper
-    from dld_core.runtimes.devices import resolve_device
-
     if threads is not None:
-        import torch
-
         torch.set_num_threads(threads)
     device = resolve_device(device)
     # On a CPU a batch saves no time, and one by one the results come sooner.
@@ -156,12 +169,21 @@ def _wrapper(
 def _read(job: Job, todo: list[tuple[Path, str]], dld: DLDWrapper) -> int:
     failed = 0
     printer = _Printer(job.format)
+    waiting: deque[tuple[str, ImageSource]] = deque()
+
+    def sources() -> Iterator[ImageSource]:
+        for name, source in job.sources(todo):
+            waiting.append((name, source))
+            yield source
+
     with _progress(len(todo)) as progress:
-        for (path, name), page in zip(todo, dld.stream(path for path, _ in todo), strict=True):
-            error = page.error or _write(page, job.out, name)
+        for page in dld.stream(sources()):
+            name, source = waiting.popleft()
+            error = page.error or _write(page, job.out, name, source)
             if error is not None:
                 failed += 1
-                _tell(error if str(path) in error else f"{path}: {error}", progress)
+                image = page.image or name
+                _tell(error if image in error else f"{image}: {error}", progress)
             printer.add(page)
             if progress is not None:
                 progress.advance(progress.task_ids[0])
@@ -169,19 +191,32 @@ def _read(job: Job, todo: list[tuple[Path, str]], dld: DLDWrapper) -> int:
     return failed
 
 
-def _write(page: Page, out: Path | None, name: str) -> str | None:
+class _Unreadable(io.BytesIO):
+    """A page of a file that cannot be read, in its place among the others; opening it tells why."""
+
+    def __init__(self, path: Path, error: ImageError) -> None:
+        super().__init__()
+        self.name = str(path)
+        self._error = error
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        """Raises the error."""
+        raise self._error
+
+
+def _write(page: Page, out: Path | None, name: str, source: ImageSource) -> str | None:
     """Write the picture, then the JSON (so that where it is, both are); returns what went wrong."""
     if out is None:
         return None
     try:
-        page.draw(path=out / f"{name}.jpg")
-        unfinished = out / f"{name}.json.unfinished"
-        unfinished.write_text(page.to_json(indent=2) + "\n", encoding="utf-8")
-        unfinished.replace(out / f"{name}.json")
+        page.draw(source, out / f"{name}.jpg")
+        write_file(out / f"{name}.json", page.to_json(indent=2) + "\n")
     except ImageError as error:
         return str(error)
     except OSError as error:
         return f"cannot write into {out} ({error.strerror}); check the folder"
+    except Exception as error:  # whatever one page holds, the others are still written
+        return f"cannot be written into {out} ({type(error).__name__}: {error})"
     return None
 
 
@@ -191,9 +226,6 @@ def _progress(images: int) -> Iterator[Progress | None]:
     if images < 2 or not sys.stderr.isatty():
         yield None
         return
-    from rich.console import Console
-    from rich.progress import Progress
-
     # Where stdout is the same terminal, rich prints it above the bar; anywhere else it must not touch it.
     redirected = sys.stdout.isatty()
     with Progress(console=Console(stderr=True), redirect_stdout=redirected) as progress:
@@ -220,9 +252,9 @@ class _Printer:
         if self.form == "table":
             text = _table(page)
         elif self.form == "array":
-            text = ("[\n" if self.count == 0 else ",\n") + page.to_json()
+            text = ("[\n" if self.count == 0 else ",\n") + _portable(page.to_json())
         else:
-            text = page.to_json(indent=2 if self.form == "object" else None)
+            text = _portable(page.to_json(indent=2 if self.form == "object" else None))
         print(text, end="" if self.form == "array" else "\n", flush=True)
         self.count += 1
 
@@ -232,13 +264,20 @@ class _Printer:
             print("\n]")
 
 
+def _portable(text: str) -> str:
+    """JSON as standard output can take it: escaped where its encoding is not Unicode's."""
+    if (sys.stdout.encoding or "").lower().replace("-", "").startswith("utf"):
+        return text
+    return json.dumps(json.loads(text))
+
+
 def _table(page: Page) -> str:
     """One page for people: a line about the image, then a line per word."""
     if page.error is not None:
         return f"{page.image}  not read"
     facts = [
         f"{page.width}x{page.height}",
-        f"scale {page.scale:g}",
+        f"{page.model} at scale {page.scale:g}",
         f"{len(page.words)} word{'' if len(page.words) == 1 else 's'}",
         f"{page.timings_ms.get('total', 0.0):.0f} ms",
         *([] if page.gflops is None else [f"{page.gflops:.1f} GFLOPs"]),

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import json as format_
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from rich.console import Console
+from rich.progress import track
+
+from dld_core.study import StudyConfig
+from dld_core.study import study as run
 
 
 def study(
@@ -17,13 +23,8 @@ def study(
     """Read sets of images with several systems, at fixed scales and at scales of a selector's choice:
     study.csv, study.md, study.json and a plot for each set. Goes on where it was stopped.
     """
-    from dld_core.study import StudyConfig
-    from dld_core.study import study as run
-
     rows = run(StudyConfig.load(config), out, reading, lambda text: typer.echo(f"dld: {text}", err=True))
     if json:
-        import json as format_
-
         typer.echo(format_.dumps(rows, indent=2, ensure_ascii=False))
         return
     typer.echo((out / "study.md").read_text(encoding="utf-8"))
@@ -31,7 +32,4 @@ def study(
 
 def reading(items: Iterable[Any]) -> Iterable[Any]:
     """A progress bar over images."""
-    from rich.console import Console
-    from rich.progress import track
-
     return track(list(items), description="reading", console=Console(stderr=True))

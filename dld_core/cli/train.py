@@ -8,6 +8,8 @@ from typing import Annotated
 import typer
 
 from dld_core.cli.running import Devices, MaxMinutes, Out, Resume, folder
+from dld_core.training import TrainConfig
+from dld_core.training import train as run
 
 
 def train(
@@ -18,9 +20,6 @@ def train(
     out: Out = None,
 ) -> None:
     """Teach a spotter: checkpoints, metrics.csv and model.safetensors go to the folder of the run."""
-    from dld_core.training import TrainConfig
-    from dld_core.training import train as run
-
     result = run(
         TrainConfig.load(config),
         folder(out, config),

@@ -1,1 +1,5 @@
-"""Training and test data: annotation formats in and out, the page renderer, data sets and augmentation."""
+"""Data to train and evaluate on: annotated photos, rendered pages, random views of both.
+
+In: annotation files of any format (`formats`), options of the renderer (`synth`). Out: `Sample`s and batches.
+Others call `sources.parse_source`, `dataset.batches`, `augment.augment`, and `formats.read`.
+"""

@@ -1,8 +1,8 @@
 """Random views of an annotated image: one warp for the geometry, then cheap photometric damage.
 
 Everything is a pure function of (sample, size, generator): the same generator state gives the same view.
-Text is never mirrored. Words that the frame cuts, or that become too small to read, turn into don't-care
-words; words that leave the frame are dropped.
+Text is never mirrored. Words that the frame cuts, or that become too small to read, turn into ignore regions;
+words that leave the frame are dropped.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from pydantic import Field
 
 from dld_core.config import PartConfig
 from dld_core.data.photometric import PhotometricConfig, damage
+from dld_core.geometry import area
 from dld_core.types import Sample
 
 Floats = NDArray[np.float32]
@@ -28,16 +29,16 @@ class AugmentConfig(PartConfig):
     """How far a view may depart from the picture it comes from.
 
     Attributes:
-        scale: smallest and largest magnification; drawn evenly in its logarithm.
+        scale: smallest and largest magnification; sampled evenly in its logarithm.
         rotation: usual limit of the turn, degrees either way.
         steep: how often (0-1) the turn may reach `steep_rotation` instead.
         steep_rotation: limit of a steep turn, degrees.
         perspective: how far a corner may move, as a fraction of the picture's side.
         stretch: how much width and height may differ in scale (0.2: by a factor of up to 1.2).
         focus: how often (0-1) the frame is aimed at words instead of anywhere.
-        tries: frames that are drawn, of which the one that cuts fewest words is taken (an aimed one also
+        tries: random frames, of which the one that cuts fewest words is taken (an aimed one also
             for the words that it shows whole).
-        min_height: words lower than this in the view, in pixels, become don't-care.
+        min_height: words lower than this in the view, in pixels, become ignore regions.
         photometric: colour, blur, noise and compression.
     """
 
@@ -53,9 +54,8 @@ class AugmentConfig(PartConfig):
     photometric: PhotometricConfig = PhotometricConfig()
 
 
-def light(config: AugmentConfig | None = None) -> AugmentConfig:
+def light() -> AugmentConfig:
     """Gentle settings, for pages that were rendered with damage of their own."""
-    del config
     return AugmentConfig(
         scale=(0.8, 1.25),
         rotation=3.0,
@@ -69,16 +69,15 @@ def light(config: AugmentConfig | None = None) -> AugmentConfig:
 
 def augment(sample: Sample, size: Size, rng: Generator, config: AugmentConfig) -> Sample:
     """A random view of `size` (height, width) in pixels."""
-    matrix, scale = _random_matrix(sample.image.shape[:2], rng, config)
+    height, width = sample.image.shape[:2]
+    matrix, scale = _random_matrix(height, width, rng, config)
     moved = transform(sample.polygons, matrix)
-    offset = _choose_frame(
-        moved, sample.ignore, _warped_bounds(sample.image.shape[:2], matrix), size, rng, config
-    )
-    shift = np.array([[1, 0, -offset[0]], [0, 1, -offset[1]], [0, 0, 1]], dtype=np.float64)
+    corners = transform([np.array([[0, 0], [width, 0], [width, height], [0, height]], np.float32)], matrix)[0]
+    frame = _choose_frame(moved, sample.ignore, (corners.min(0), corners.max(0)), size, rng, config)
+    shift = np.array([[1, 0, -frame[0]], [0, 1, -frame[1]], [0, 0, 1]], np.float64)
     image = _warp(sample.image, shift @ matrix, scale, size, rng)
-    moved = [polygon - np.float32(offset) for polygon in moved]
-    image, blur_factor = damage(image, rng, config.photometric)
-    return _label(sample, image, moved, config.min_height * blur_factor)
+    image, coarser = damage(image, rng, config.photometric)
+    return _label(sample, image, [p - frame.astype(np.float32) for p in moved], config.min_height * coarser)
 
 
 def crop(sample: Sample, size: Size, rng: Generator, tries: int = 8, focus: float = 0.0) -> Sample:
@@ -86,29 +85,22 @@ def crop(sample: Sample, size: Size, rng: Generator, tries: int = 8, focus: floa
 
     `focus` and `tries` are as in AugmentConfig.
     """
-    if sample.image.shape[:2] == size:
+    height, width = sample.image.shape[:2]
+    if (height, width) == size:
         return sample
     config = AugmentConfig(focus=focus, tries=tries, min_height=0.0)
-    height, width = sample.image.shape[:2]
-    offset = np.round(
-        _choose_frame(sample.polygons, sample.ignore, (0.0, 0.0, width, height), size, rng, config)
-    ).astype(int)
-    image = np.full((*size, 3), _fill(sample.image, rng), dtype=np.uint8)
-    x, y = int(offset[0]), int(offset[1])
+    bounds = np.zeros(2), np.array([width, height], np.float64)
+    x, y = np.round(_choose_frame(sample.polygons, sample.ignore, bounds, size, rng, config)).astype(int)
+    image = np.full((*size, 3), _fill(sample.image, rng), np.uint8)
     top, left = max(y, 0), max(x, 0)
     bottom, right = min(y + size[0], height), min(x + size[1], width)
     image[top - y : bottom - y, left - x : right - x] = sample.image[top:bottom, left:right]
-    return _label(sample, image, [p - np.float32(offset) for p in sample.polygons], 0.0)
+    return _label(sample, image, [polygon - np.array([x, y], np.float32) for polygon in sample.polygons], 0.0)
 
 
 def transform(polygons: list[Floats], matrix: Matrix) -> list[Floats]:
     """Polygons [n, 2] taken through a homography [3, 3]."""
-    if not polygons:
-        return []
-    points = np.concatenate(polygons).astype(np.float64)
-    moved = np.c_[points, np.ones(len(points))] @ matrix.T
-    flat = (moved[:, :2] / moved[:, 2:]).astype(np.float32)
-    return np.split(flat, np.cumsum([len(p) for p in polygons])[:-1])
+    return [np.asarray(cv2.perspectiveTransform(p[None], matrix)[0], np.float32) for p in polygons]
 
 
 def word_height(polygon: Floats) -> float:
@@ -117,21 +109,18 @@ def word_height(polygon: Floats) -> float:
     A band that follows a curve has the same area and perimeter as the straight one, so this holds for
     curved text too, where a bounding rectangle would be far too high.
     """
-    points = (polygon - polygon[0]).astype(np.float64)
-    following = np.roll(points, -1, axis=0)
-    area = abs(float(np.sum(points[:, 0] * following[:, 1] - following[:, 0] * points[:, 1]))) / 2
-    half = float(np.hypot(*(following - points).T).sum()) / 2
-    return (half - math.sqrt(max(half * half - 4 * area, 0.0))) / 2
+    sides = polygon.astype(np.float64) - np.roll(polygon, 1, axis=0)
+    half = float(np.hypot(*sides.T).sum()) / 2
+    return (half - math.sqrt(max(half * half - 4 * area(polygon), 0.0))) / 2
 
 
-def _random_matrix(shape: tuple[int, ...], rng: Generator, config: AugmentConfig) -> tuple[Matrix, float]:
+def _random_matrix(height: int, width: int, rng: Generator, config: AugmentConfig) -> tuple[Matrix, float]:
     """Picture -> view, about the picture's centre, with the mean magnification."""
-    height, width = shape[:2]
     scale = float(np.exp(rng.uniform(*np.log(config.scale))))
     limit = config.steep_rotation if rng.random() < config.steep else config.rotation
-    angle = np.deg2rad(rng.uniform(-limit, limit))
-    stretch = float(np.exp(rng.uniform(-1, 1) * np.log1p(config.stretch) / 2))
-    cos, sin = np.cos(angle), np.sin(angle)
+    angle = math.radians(rng.uniform(-limit, limit))
+    stretch = math.exp(rng.uniform(-1, 1) * math.log1p(config.stretch) / 2)
+    cos, sin = math.cos(angle), math.sin(angle)
     turn = np.array([[cos, -sin, 0], [sin, cos, 0], [0, 0, 1]])
     zoom = np.diag([scale * stretch, scale / stretch, 1.0])
     centre = np.array([[1, 0, -width / 2], [0, 1, -height / 2], [0, 0, 1]])
@@ -141,18 +130,10 @@ def _random_matrix(shape: tuple[int, ...], rng: Generator, config: AugmentConfig
     return turn @ zoom @ tilt @ centre, scale
 
 
-def _warped_bounds(shape: tuple[int, ...], matrix: Matrix) -> tuple[float, float, float, float]:
-    """Bounding box (x0, y0, x1, y1) of the warped picture."""
-    height, width = shape[:2]
-    corners = np.array([[0, 0], [width, 0], [width, height], [0, height]], dtype=np.float32)
-    moved = transform([corners], matrix)[0]
-    return (*(float(v) for v in moved.min(0)), *(float(v) for v in moved.max(0)))  # type: ignore[return-value]
-
-
 def _choose_frame(
     polygons: list[Floats],
     ignore: NDArray[np.bool_],
-    bounds: tuple[float, float, float, float],
+    bounds: tuple[NDArray[np.floating], NDArray[np.floating]],
     size: Size,
     rng: Generator,
     config: AugmentConfig,
@@ -160,27 +141,28 @@ def _choose_frame(
     """Top-left corner (x, y) of the frame: of several random ones, the first that cuts fewest words.
 
     Aimed frames (see `focus`) also want many whole words; the others show what photos hold besides text.
+
+    Args:
+        bounds: of the picture: top-left and bottom-right corner.
     """
-    frame = np.array([size[1], size[0]], dtype=np.float64)
-    low = np.array(bounds[:2])
-    free = np.array(bounds[2:]) - low - frame
+    frame = np.array([size[1], size[0]], np.float64)
+    low, free = bounds[0], bounds[1] - bounds[0] - frame
     corners = low + rng.random((config.tries, 2)) * free  # negative room places a small picture at random
-    if not polygons:
-        return corners[0]  # type: ignore[no-any-return]
-    boxes = np.array([[*p.min(0), *p.max(0)] for p in polygons], dtype=np.float64)
-    care = np.flatnonzero(~ignore)
-    aim = len(care) > 0 and rng.random() < config.focus
-    if aim:
-        middle = boxes[rng.choice(care, config.tries)].reshape(-1, 2, 2).mean(1)
-        aimed = middle - rng.uniform(0.15, 0.85, (config.tries, 2)) * frame
-        corners = np.where(free > 0, np.clip(aimed, low, low + free), corners)
-    start = boxes[None, :, :2] - corners[:, None]
-    end = boxes[None, :, 2:] - corners[:, None]
-    whole = ((start >= -1) & (end <= frame + 1)).all(-1)
-    touched = ((end > 0) & (start < frame)).all(-1)
-    cut = (touched & ~whole & ~ignore).sum(-1)
-    worth = (whole & ~ignore).sum(-1) - 0.5 * cut if aim else -cut
-    return corners[int(np.argmax(worth))]  # type: ignore[no-any-return]
+    best = 0
+    if polygons:
+        boxes = np.array([[p.min(0), p.max(0)] for p in polygons], np.float64)
+        care = np.flatnonzero(~ignore)
+        aim = len(care) > 0 and rng.random() < config.focus
+        if aim:
+            middle = boxes[rng.choice(care, config.tries)].mean(1)
+            aimed = middle - rng.uniform(0.15, 0.85, (config.tries, 2)) * frame
+            corners = np.where(free > 0, np.clip(aimed, low, low + free), corners)
+        start, end = boxes[None, :, 0] - corners[:, None], boxes[None, :, 1] - corners[:, None]
+        whole = ((start >= -1) & (end <= frame + 1)).all(-1)
+        touched = ((end > 0) & (start < frame)).all(-1)
+        cut = (touched & ~whole & ~ignore).sum(-1)
+        best = int(np.argmax((whole & ~ignore).sum(-1) - 0.5 * cut if aim else -cut))
+    return np.asarray(corners[best], np.float64)
 
 
 def _warp(
@@ -191,32 +173,26 @@ def _warp(
     if scale < 0.8:
         height, width = image.shape[:2]
         small = (max(round(width * scale), 1), max(round(height * scale), 1))
-        image = cv2.resize(image, small, interpolation=cv2.INTER_AREA)  # type: ignore[assignment]
+        image = np.asarray(cv2.resize(image, small, interpolation=cv2.INTER_AREA), np.uint8)
         matrix = matrix @ np.diag([width / small[0], height / small[1], 1.0])
     # Pixel centres lie at half-integers in label coordinates and at integers in OpenCV's.
     half = np.array([[1, 0, 0.5], [0, 1, 0.5], [0, 0, 1]])
-    return cv2.warpPerspective(  # type: ignore[return-value]
-        image,
-        np.linalg.inv(half) @ matrix @ half,
-        (size[1], size[0]),
-        flags=cv2.INTER_LINEAR,
-        borderValue=fill,
-    )
+    matrix = np.linalg.inv(half) @ matrix @ half
+    return np.asarray(cv2.warpPerspective(image, matrix, size[::-1], borderValue=fill), np.uint8)
 
 
 def _fill(image: NDArray[np.uint8], rng: Generator) -> tuple[int, int, int]:
     """A flat border colour: mirrored or repeated borders would show text that nobody labelled."""
     if rng.random() < 0.5:
-        mean = image[::16, ::16].reshape(-1, 3).mean(0)
-        return (int(mean[0]), int(mean[1]), int(mean[2]))
-    grey = int(rng.integers(0, 256))
-    return (grey, grey, grey)
+        red, green, blue = image[::16, ::16].reshape(-1, 3).mean(0).astype(int).tolist()
+        return red, green, blue
+    grey = int(rng.integers(256))
+    return grey, grey, grey
 
 
 def _label(sample: Sample, image: NDArray[np.uint8], polygons: list[Floats], min_height: float) -> Sample:
-    """The words that are still in the frame, cut or tiny ones as don't-care."""
-    height, width = image.shape[:2]
-    frame = np.array([width, height], dtype=np.float32)
+    """The words that are still in the frame; cut or tiny ones are ignore regions."""
+    frame = np.array(image.shape[1::-1], np.float32)
     keep: list[Floats] = []
     texts: list[str] = []
     ignore: list[bool] = []

@@ -6,13 +6,17 @@ number of workers.
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from itertools import count
 
+import cv2
 import numpy as np
 import torch
-from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.utils.data import DataLoader, Dataset
 
 from dld_core.data.augment import Size
 from dld_core.data.sources import Source, SourceConfig
@@ -92,19 +96,6 @@ class BatchStream(Dataset[list[Sample]]):
         raise DataError("20 pictures in a row could not be read; check the data with `dld data check`")
 
 
-class _Numbers(Sampler[int]):
-    """Batch numbers start, start + step, ... without end."""
-
-    def __init__(self, start: int, step: int) -> None:
-        self.start, self.step = start, step
-
-    def __iter__(self) -> Iterator[int]:
-        number = self.start
-        while True:
-            yield number
-            number += self.step
-
-
 def batches(
     stream: BatchStream,
     *,
@@ -129,12 +120,12 @@ def batches(
     loader: DataLoader[list[Sample]] = DataLoader(
         stream,
         batch_size=None,
-        sampler=_Numbers(start, stride),
+        sampler=count(start, stride),
         num_workers=workers,
         # Samples travel as numpy arrays and become tensors here: a tensor per polygon would cost a file
         # descriptor each on its way out of the worker.
-        collate_fn=_as_is,
-        worker_init_fn=_WorkerSetup(nice) if workers else None,
+        collate_fn=list,
+        worker_init_fn=partial(_set_up_worker, nice=nice) if workers else None,
         prefetch_factor=prefetch if workers else None,
         multiprocessing_context=method if workers else None,
         persistent_workers=workers > 0,
@@ -153,25 +144,12 @@ def _collated(source: Iterator[list[Sample]], collate: Callable[[list[Sample]], 
         raise type(error)(last.split("Error: ", 1)[-1]) from error
 
 
-def _as_is(samples: list[Sample]) -> list[Sample]:
-    return samples
-
-
-class _WorkerSetup:
+def _set_up_worker(worker: int, nice: int) -> None:
     """One thread per worker, and the parent alone answers Ctrl-C."""
-
-    def __init__(self, nice: int) -> None:
-        self.nice = nice
-
-    def __call__(self, worker: int) -> None:
-        import os
-
-        import cv2
-
-        del worker
-        cv2.setNumThreads(0)
-        torch.set_num_threads(1)
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
-        if self.nice and hasattr(os, "nice"):
-            os.nice(self.nice)
+    del worker
+    cv2.setNumThreads(0)
+    torch.set_num_threads(1)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    if nice and hasattr(os, "nice"):
+        os.nice(nice)

@@ -7,6 +7,7 @@ worker can make any sample and an interrupted run goes on with exactly the sampl
 from __future__ import annotations
 
 import difflib
+import os
 from collections.abc import Callable, Mapping
 from functools import lru_cache, partial
 from pathlib import Path
@@ -17,11 +18,11 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from dld_core.config import PartConfig
-from dld_core.data import readings
+from dld_core.data import pseudo_labels
 from dld_core.data.augment import AugmentConfig, Size, augment, crop, light
 from dld_core.data.cache import PageCache
-from dld_core.data.formats import FORMATS, AnnotatedImage, load_sample, read
-from dld_core.data.formats.catalogue import ALIASES
+from dld_core.data.formats import ALIASES, FORMATS, AnnotatedImage, load_sample, read
+from dld_core.data.synth import PageRenderer, SynthConfig, render_page
 from dld_core.errors import ConfigError, DataError
 from dld_core.images.files import list_images
 from dld_core.types import Sample
@@ -69,7 +70,7 @@ class SynthSourceConfig(SourceConfig):
 
     Attributes:
         page: options of the page renderer (see `dld data synth`).
-        cache: folder of rendered pages; they are drawn once and then seen in random views. Runs whose page
+        cache: folder of rendered pages; they are rendered once and then seen in random views. Runs whose page
             options agree share them, whatever their seeds.
         cache_pages: how many pages the cache holds.
     """
@@ -107,9 +108,9 @@ class ImagesSourceConfig(SourceConfig):
 
     Attributes:
         images: folder of pictures (its folders too), a pattern, or one picture; or several of these.
-        confidence: words that the teacher read with a lower score are don't-care.
+        confidence: words that the teacher read with a lower score are ignore regions.
         repeat: how often a picture is used per round through the set, each time in another view.
-        labels: folder of the teacher's readings; `dld distill` makes it.
+        labels: folder of the teacher's labels; `dld distill` makes it.
     """
 
     kind: Literal["images"] = "images"
@@ -146,19 +147,15 @@ def parse_source(values: Mapping[str, Any] | SourceConfig, where: str) -> Source
 class SynthSource:
     """Pages of the renderer, fresh or from the cache.
 
-    Without a `page_size` of their own, pages are drawn at the size of the batch.
+    Without a `page_size` of their own, pages are rendered at the size of the batch.
     """
 
     def __init__(self, config: SynthSourceConfig, seed: int) -> None:
         self.config = config
         self.seed = seed
-        self._renderers: dict[Size | None, Any] = {}
+        self.page = SynthConfig.parse(config.page, where="data: synth: page")
         self._cache = PageCache(config.cache, config.page) if config.cache else None
-        self._renderer(None)  # wrong options must show now, not in a worker
-        self._renderers.clear()
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_renderers": {}}
+        PageRenderer(self.page)  # what is wrong must show now, not in a worker
 
     def sample(self, index: int, size: Size) -> Sample:
         rng = np.random.default_rng((self.seed, 1, index))
@@ -168,10 +165,11 @@ class SynthSource:
     def whole(self, index: int, size: Size) -> Sample:
         if self._cache is None:
             fixed = "page_size" in self.config.page
-            page = self._renderer(None if fixed else size).page(_page_seed(self.seed, index))
+            config = self.page if fixed else self.page.model_copy(update={"page_size": size})
+            page = render_page(_page_seed(self.seed, index), config)
         else:
             number = index % self.config.cache_pages
-            page = self._cache.get(number, lambda: self._renderer(None).page(_page_seed(0, number)))
+            page = self._cache.get(number, lambda: render_page(_page_seed(0, number), self.page))
         return _clear(page, self.config)
 
     @property
@@ -179,22 +177,18 @@ class SynthSource:
         wanted = self.config.augment if self.config.augment is not None else self._cache is not None
         return (self.config.augmentation or light()) if wanted else None
 
-    def _renderer(self, size: Size | None) -> Any:
-        """The renderer of pages of a size, made on first use in each process."""
-        if size not in self._renderers:
-            from dld_core.data.synth import PageRenderer, SynthConfig
-
-            options = self.config.page if size is None else {**self.config.page, "page_size": size}
-            self._renderers[size] = PageRenderer(SynthConfig.parse(options, where="data: synth: page"))
-        return self._renderers[size]
-
 
 class PhotosSource:
-    """Annotated photos, each round in another order and each time in another view."""
+    """Annotated photos, each round in another order and each time in another view.
+
+    Attributes:
+        annotated: the photos; none where a teacher's readings stand in for annotations.
+    """
 
     def __init__(self, config: PhotosSourceConfig | ImagesSourceConfig, seed: int) -> None:
         self.config = config
         self.seed = seed
+        self.annotated: list[AnnotatedImage] = []
         self.loaders = self._list()
 
     def sample(self, index: int, size: Size) -> Sample:
@@ -216,7 +210,8 @@ class PhotosSource:
     def _list(self) -> list[Callable[[], Sample]]:
         if isinstance(self.config, ImagesSourceConfig):
             return _list_images(self.config)
-        return [partial(load_sample, item) for item in _list_photos(self.config)]
+        self.annotated = _list_photos(self.config)
+        return [partial(load_sample, item) for item in self.annotated]
 
 
 def _list_images(config: ImagesSourceConfig) -> list[Callable[[], Sample]]:
@@ -226,13 +221,13 @@ def _list_images(config: ImagesSourceConfig) -> list[Callable[[], Sample]]:
             "a source of kind 'images' has no labels, and only `dld distill` makes them; name their format "
             "and place ('kind: icdar', 'gt: FOLDER'); 'kind: auto' with 'gt: null' is for photos without text"
         )
-    paths = [path for path in config.paths() if readings.usable(config.labels, path)]
+    paths = [path for path in config.paths() if pseudo_labels.usable(config.labels, path)]
     if not paths:
         raise DataError(
             f"the teacher could read none of the pictures in {config.images}; check that they open, and give "
             "it time enough ('label_minutes')"
         )
-    return [partial(readings.load, config.labels, path, config.confidence) for path in paths]
+    return [partial(pseudo_labels.load, config.labels, path, config.confidence) for path in paths]
 
 
 def _list_photos(config: PhotosSourceConfig) -> list[AnnotatedImage]:
@@ -243,7 +238,7 @@ def _list_photos(config: PhotosSourceConfig) -> list[AnnotatedImage]:
         found = [AnnotatedImage(path) for path in list_images(config.images, recursive=True)]
     else:
         raise ConfigError("photos need 'gt' (their annotations), or 'images' with 'gt: null' (no text)")
-    items = [item for item in found if item.path.is_file()]
+    items = [item for item in found if os.path.isfile(item.path)]  # its own name may be none a file can have
     if not items:
         raise DataError(
             f"no picture is there for the {len(found)} annotated ones of {config.gt or config.images}; "

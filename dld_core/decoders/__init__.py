@@ -1,1 +1,5 @@
-"""Algorithms of text spotting that several backends and plugins need: CTC, regions, maps of text."""
+"""From the outputs of networks to text and back: CTC, character sets, maps of text, regions.
+
+In: logits, maps, annotated words. Out: texts, losses and targets. Others call `ctc`, `charset`, `words`,
+`targets`, `map_losses`, `roi_sampling`; attention stands with the spotter that has it.
+"""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
+from dataclasses import dataclass, field
 
 PRINTABLE_ASCII = "".join(chr(code) for code in range(32, 127))
 """The 95 printable ASCII characters, space included (the paper's charset)."""
@@ -40,3 +42,34 @@ class Charset:
     def text(self, ids: Iterable[int]) -> str:
         """The characters at these indices; indices outside [0, len) are left out."""
         return "".join(self.characters[i] for i in ids if 0 <= i < len(self.characters))
+
+
+@dataclass(slots=True)
+class Coverage:
+    """How many words a charset can spell.
+
+    Attributes:
+        words: that are not empty.
+        readable: of these, all of whose characters are in the charset.
+        missing: how often each character occurs that is not.
+    """
+
+    words: int = 0
+    readable: int = 0
+    missing: Counter[str] = field(default_factory=Counter)
+
+    def __str__(self) -> str:
+        shown = ", ".join(f"{c!r} (U+{ord(c):04X}, {n} times)" for c, n in self.missing.most_common(8))
+        more = f" and {len(self.missing) - 8} other characters" if len(self.missing) > 8 else ""
+        return f"{self.words - self.readable} of {self.words} words hold {shown}{more}"
+
+
+def coverage(texts: Iterable[str], characters: str) -> Coverage:
+    """Count the words that `characters` can spell, and the characters that it lacks."""
+    known, found = frozenset(characters), Coverage()
+    for text in filter(None, texts):
+        lacking = [c for c in text if c not in known]
+        found.words += 1
+        found.readable += not lacking
+        found.missing.update(lacking)
+    return found

@@ -5,6 +5,7 @@ The graphs are PP-OCRv6's. One of them is bundled: `small`, its classifier cut t
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -67,6 +68,8 @@ class LineEncoder(OnnxModule):
         width: D of the context.
     """
 
+    shape = ("n", 3, HEIGHT, "w")
+
     def __init__(self, graph: Graph) -> None:
         self.end = Classifier.of(graph)
         super().__init__(graph.until(self.end.context))
@@ -126,7 +129,7 @@ def characters_of(graph: Graph) -> str:
     return "".join(line.rstrip("\r") for line in listed.split("\n")) + " "
 
 
-def with_characters(graph: Graph, wanted: str) -> Graph:
+def with_characters(graph: Graph, wanted: Collection[str]) -> Graph:
     """The same recogniser with the rows of these characters and the blank alone.
 
     The order stays. The space, which ends every list, stays without being named.

@@ -1,4 +1,4 @@
-"""Which annotated words can be taught, and their regions as detections would give them."""
+"""Which annotated words can be taught, and the regions to read, moved as detections would be."""
 
 from __future__ import annotations
 
@@ -13,20 +13,26 @@ Regions = list[list[Tensor]]
 """Per image of a batch its regions, [n, 2] each, in pixels."""
 
 
-def readable_words(batch: Batch, charset: Charset, max_length: int) -> tuple[Regions, list[list[str]]]:
-    """Regions and texts that can be taught: not don't-care, inside the charset, not too long.
+def readable_words(
+    batch: Batch, charset: Charset, max_length: int, jitter: float = 0.0
+) -> tuple[Regions, list[list[str]]]:
+    """Regions and texts that can be taught: no ignore regions, inside the charset, not too long.
 
     Decided by text and flags alone, never by size, so that a teacher's and a student's rows line up.
+
+    Args:
+        jitter: of the regions, see `jitter_regions`; a batch with `regions` of its own is not moved again.
     """
+    places = jitter_regions(batch.polygons, jitter) if batch.regions is None else batch.regions
     regions: Regions = []
     texts: list[list[str]] = []
-    for polygons, words, ignore in zip(batch.polygons, batch.texts, batch.ignore, strict=True):
+    for own, words, ignore in zip(places, batch.texts, batch.ignore, strict=True):
         keep = [
             i
             for i, word in enumerate(words)
             if not bool(ignore[i]) and 1 <= len(word) <= max_length and all(c in charset for c in word)
         ]
-        regions.append([polygons[i] for i in keep])
+        regions.append([own[i] for i in keep])
         texts.append([words[i] for i in keep])
     return regions, texts
 
@@ -36,6 +42,15 @@ def jitter_regions(regions: Regions, amount: float) -> Regions:
     if amount == 0:
         return regions
     return [[_jitter(polygon, amount) for polygon in image] for image in regions]
+
+
+def scaled_regions(regions: Regions, larger: Batch, view: Batch) -> Regions:
+    """Regions of a batch in the pixels of a view of it."""
+    scaled = []
+    for polygons, one, other in zip(regions, larger.images, view.images, strict=True):
+        factor = torch.tensor([other.shape[2] / one.shape[2], other.shape[1] / one.shape[1]])
+        scaled.append([polygon * factor.to(polygon.device) for polygon in polygons])
+    return scaled
 
 
 def _jitter(polygon: Tensor, amount: float) -> Tensor:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from dld_core.decoders.charset import PRINTABLE_ASCII
 from dld_core.interfaces import SequenceDecoder
-from dld_core.types import Hypotheses, TrainOutput
+from dld_core.types import Hypotheses
 
 
 def same_tokens(one: SequenceDecoder, other: SequenceDecoder) -> bool:
@@ -26,11 +24,3 @@ def map_tokens(said: Hypotheses, teacher: SequenceDecoder, student: SequenceDeco
     texts = teacher.decode(said.tokens.reshape(words * count, length))
     tokens = student.encode(texts).reshape(words, count, -1).to(said.tokens.device)
     return Hypotheses(tokens, (tokens != student.pad_id).sum(-1), said.log_probs)
-
-
-def in_student_tokens(student: SequenceDecoder, shown: TrainOutput, teacher: SequenceDecoder) -> TrainOutput:
-    """What the teacher showed, its readings map_tokens."""
-    if shown.trace.hypotheses is None:
-        return shown
-    said = map_tokens(shown.trace.hypotheses, teacher, student)
-    return replace(shown, trace=replace(shown.trace, hypotheses=said))

@@ -15,10 +15,11 @@ from typing import Any
 
 import numpy as np
 
-from dld_core.errors import MissingExtraError
+from dld_core.errors import ImageError, MissingExtraError
 from dld_core.evaluation.bootstrap import hmean_interval
-from dld_core.evaluation.cost.counter import count
+from dld_core.evaluation.cost import flops_of
 from dld_core.evaluation.fixed import FixedScale
+from dld_core.evaluation.plot import plot
 from dld_core.evaluation.scores import EvaluationResult, Tally
 from dld_core.evaluation.words import ImageWords
 from dld_core.images import open_image
@@ -70,26 +71,43 @@ class _Log:
 
 
 def trace(
-    readers: Sequence[FixedScale], images: Mapping[str, Path], score: Score, track: Track | None = None
+    readers: Sequence[FixedScale],
+    images: Mapping[str, Path],
+    score: Score,
+    errors: dict[str, str],
+    track: Track | None = None,
 ) -> list[CurvePoint]:
     """Read every image at every scale, all scales of an image in turn, and score each scale.
 
     The cost is counted on the real run (once more, untimed) where the spotter declares none.
 
+    Args:
+        readers: one for each scale.
+        images: files by name.
+        score: scores what was read, when everything is.
+        errors: takes the names of images that cannot be read, and why; they are left out.
+        track: wraps the iteration, for a progress bar.
+
     Raises:
-        ImageError: an image cannot be read.
+        ImageError: no image can be read.
         UncountedOperatorError: an operator ran whose cost is unknown.
     """
     logs = [_Log() for _ in readers]
     items = images.items()
     for index, (name, path) in enumerate(track(items) if track else items):
-        pixels = open_image(path, exif=False)
-        if index == 0:
+        try:
+            pixels = open_image(path, exif=False)
+        except ImageError as error:
+            errors[name] = str(error)
+            continue
+        if not logs[0].words:
             for reader in readers:  # the first run of each shape is slower; keep it out of the latency
                 reader.read(pixels)
         for step in range(len(readers)):
             place = (step + index) % len(readers)
             _measure(readers[place], pixels, name, logs[place])
+    if not logs[0].words:
+        raise ImageError(f"none of the {len(images)} images can be read: {next(iter(errors.values()), '')}")
     return [
         CurvePoint(reader.scale, score(log.words), float(np.mean(log.flops)) / 1e9 or None, log.milliseconds)
         for reader, log in zip(readers, logs, strict=True)
@@ -102,17 +120,13 @@ def _measure(reader: FixedScale, pixels: Any, name: str, log: _Log) -> None:
     log.milliseconds.append((time.perf_counter() - start) * 1e3)
     log.words[name] = ImageWords.from_words(words)
     declared = reader.declared(pixels.shape[0], pixels.shape[1], len(words))
-    log.flops.append(
-        declared if declared is not None else count(lambda: reader.read(pixels))[1].check().flops
-    )
+    log.flops.append(flops_of(lambda: reader.read(pixels)) if declared is None else declared)
 
 
 def save(
     points: Sequence[CurvePoint], folder: Path, about: Mapping[str, Any], tell: Callable[[str], None]
 ) -> list[Path]:
     """Write curve.csv, curve.json and curve.png; without matplotlib, `tell` why there is no picture."""
-    from dld_core.evaluation.plot import plot
-
     paths = write(points, folder, about)
     rows = [point.row() for point in points]
     title = f"{about.get('backend', '')}: fixed scales of the native size, {rows[0]['images']} images"

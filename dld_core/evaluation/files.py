@@ -1,21 +1,30 @@
-"""Ground truth and predictions from folders and zips of text files."""
+"""Ground truth and predictions from folders and zips of text files, and from other annotation formats."""
 
 from __future__ import annotations
 
+import os
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Literal
 
+import numpy as np
+
+from dld_core.data.formats import AnnotatedWord, Problems, read
+from dld_core.data.formats.files import text_files
+from dld_core.data.formats.icdar import parse_set
+from dld_core.data.formats.pairing import label_stem, without_prefix
+from dld_core.data.formats.problems import At
 from dld_core.errors import DataError
-from dld_core.evaluation.archive import Problems, read_texts
-from dld_core.evaluation.lines import Layout, read_lines
-from dld_core.evaluation.table import WordTable
 from dld_core.evaluation.words import ImageWords
+
+Layout = Literal["auto", "quad", "polygon", "rectangle"]
+_POINTS: dict[Layout, int | None] = {"auto": None, "quad": 4, "polygon": 0, "rectangle": 2}
 
 
 def read_ground_truth(
     source: str | Path, layout: Layout = "auto", annotations: str | None = None
-) -> WordTable:
+) -> dict[str, ImageWords]:
     """Annotations by image name.
 
     Args:
@@ -27,31 +36,24 @@ def read_ground_truth(
     Raises:
         DataError: nothing is there, or files are malformed (each fault with file and line).
     """
-    path = Path(source)
-    if annotations is None and path.is_file() and path.suffix.lower() != ".zip":
+    if annotations is None and os.path.isfile(source) and Path(source).suffix.lower() != ".zip":
         annotations = "auto"
     if annotations is None:
-        return _read(path, "ground truth", layout, False)
-    return WordTable.of(_of_format(path, annotations))
-
-
-def _of_format(path: Path, annotations: str) -> dict[str, ImageWords]:
-    from dld_core.data.formats.catalogue import read
-
+        return _read(source, "ground truth", layout, False)
     found: dict[str, ImageWords] = {}
-    for image in read(path, annotations).images:
+    for image in read(source, annotations).images:
         name = Path(image.name).stem
         if name in found:
-            raise DataError(f"{path} has two images named {name}; rename one, scores go by the image's name")
-        found[name] = ImageWords.of(
-            [word.polygon for word in image.words],
-            [word.text for word in image.words],
-            [word.ignore for word in image.words],
-        )
+            raise DataError(
+                f"{source} has two images named {name}; rename one, scores go by the image's name"
+            )
+        found[name] = _packed(image.words)
     return found
 
 
-def read_predictions(source: str | Path, layout: Layout = "auto", scored: bool = False) -> WordTable:
+def read_predictions(
+    source: str | Path, layout: Layout = "auto", scored: bool = False
+) -> dict[str, ImageWords]:
     """Predictions by image name from `res_img_N.txt` or `img_N.txt`; `scored` where lines hold a confidence.
 
     Raises:
@@ -60,11 +62,34 @@ def read_predictions(source: str | Path, layout: Layout = "auto", scored: bool =
     return _read(source, "predictions", layout, scored)
 
 
-def _read(source: str | Path, what: str, layout: Layout, scored: bool) -> WordTable:
-    problems = Problems()
-    words = read_lines(read_texts(source, what, problems), layout, scored, problems)
-    problems.raise_if_any()
-    return words
+def _read(source: str | Path, what: str, layout: Layout, scored: bool) -> dict[str, ImageWords]:
+    problems, images = Problems(), dict[str, ImageWords]()
+    files = text_files(source, what, problems)
+    words = parse_set(files, problems, _POINTS[layout], scored)
+    textless = all(word.extra.get("no_text") for part in words for word in part)
+    for file, part in zip(files, words, strict=True):
+        name = label_stem(file.name)
+        if name in images:
+            message = f"another file speaks of the same image {name}"
+            At(file.path, problems).error("duplicate-image", message, "keep one of them")
+        for word in part:
+            if word.extra.get("no_text") and not textless:
+                message = f"{word.polygon.size} numbers and no text"
+                fix = "append the text, or ### for an ignore region"
+                At(file.path, problems, word.where).error("missing-text", message, fix)
+        images[name] = _packed(part)
+    problems.raise_errors(source, shown=20)
+    return images
+
+
+def _packed(words: list[AnnotatedWord]) -> ImageWords:
+    scores = [word.extra["score"] for word in words if "score" in word.extra]
+    return ImageWords(
+        [word.polygon for word in words],
+        [word.text for word in words],
+        np.array([word.ignore for word in words], bool),
+        np.array(scores) if scores else None,
+    )
 
 
 def align(
@@ -72,17 +97,17 @@ def align(
 ) -> Mapping[str, ImageWords]:
     """Predictions under the names of the ground truth.
 
-    Names that agree are kept; where some do not, images are paired by the number at the end of their names
-    (`img_7` with `0000007`), as long as that is unique on both sides.
+    Images go by their names; where some names are not in the ground truth, by the names less all prefixes
+    (`gt_x` with `x`), else by the number at the end (`img_7` with `0000007`), as long as these are unique on
+    both sides.
 
     Raises:
         DataError: some predictions have no ground truth.
     """
-    if all(name in ground_truth for name in predictions):
-        return predictions
-    truth_by_number, found_by_number = _by_number(ground_truth), _by_number(predictions)
-    if truth_by_number and found_by_number and set(found_by_number) <= set(truth_by_number):
-        return {truth_by_number[number]: predictions[name] for number, name in found_by_number.items()}
+    for key in (str, bare_name, _number):
+        truth_by_key, found_by_key = _by_key(ground_truth, key), _by_key(predictions, key)
+        if truth_by_key and found_by_key is not None and set(found_by_key) <= set(truth_by_key):
+            return {truth_by_key[k]: predictions[name] for k, name in found_by_key.items()}
     strangers = [name for name in predictions if name not in ground_truth]
     raise DataError(
         f"predictions for {len(strangers)} of {len(predictions)} images have no ground truth "
@@ -91,11 +116,18 @@ def align(
     )
 
 
-def _by_number(names: Mapping[str, ImageWords]) -> dict[int, str] | None:
-    found: dict[int, str] = {}
-    for name in names:
-        digits = re.search(r"([0-9]+)$", name)
-        if digits is None or int(digits.group(1)) in found:
-            return None
-        found[int(digits.group(1))] = name
-    return found
+def bare_name(name: str) -> str:
+    """An image's name less all its prefixes: an image may itself be called gt_x."""
+    shorter = without_prefix(name)
+    return name if shorter == name else bare_name(shorter)
+
+
+def _number(name: str) -> str:
+    digits = re.search(r"([0-9]+)$", name)
+    return digits[1].lstrip("0") or "0" if digits else ""
+
+
+def _by_key(names: Mapping[str, ImageWords], key: Callable[[str], str]) -> dict[str, str] | None:
+    """The names by their keys; None where they are not unique or some have none."""
+    found = {key(name): name for name in names}
+    return found if len(found) == len(names) and "" not in found else None

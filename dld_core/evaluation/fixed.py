@@ -7,19 +7,21 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from dld_core.errors import ConfigError
 from dld_core.images.resizing import WorkingLimits, resize, scale_to
 from dld_core.images.tensors import as_tensor
+from dld_core.interfaces import DEFAULT_SCALES as DEFAULT_SCALES
 from dld_core.interfaces import Spotter
+from dld_core.runtimes.norms import use_scale
 from dld_core.types import Word
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 Base = Literal["native", "reference"]
-DEFAULT_SCALES = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 1.0)
 
 
 def parse_scales(text: str) -> tuple[float, ...]:
@@ -96,10 +98,6 @@ class FixedScale:
 
 def spot(spotter: Spotter, view: View) -> list[Word]:
     """What a spotter finds in one image, in pixels of the prepared image."""
-    import torch
-
-    from dld_core.runtimes.norms import use_scale
-
     with torch.no_grad(), use_scale(min(view.size) / spotter.reference_short_side):
         return spotter.predict_at([view.image], [view.size])[0]
 

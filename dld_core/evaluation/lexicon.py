@@ -8,6 +8,7 @@ authors do, and unlike them refuse a word that is far from what was read.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,8 +20,11 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from dld_core.config import PartConfig
+from dld_core.data.formats import Problems
+from dld_core.data.formats.files import TextFile, read_text, split_lines, text_files
+from dld_core.data.formats.pairing import label_stem
+from dld_core.data.formats.problems import At
 from dld_core.errors import DataError
-from dld_core.evaluation.archive import Problems, read_text, read_texts
 from dld_core.evaluation.words import ImageWords
 
 # Letters are counted in this many bins (by code point) for a quick lower bound on the edit distance.
@@ -130,17 +134,17 @@ class Lexicons:
         Raises:
             DataError: it is absent, not UTF-8 text, or holds no words.
         """
-        path = Path(source)
-        problems = Problems()
-        if path.is_file() and path.suffix.lower() != ".zip":
-            lists = {"": read_text(path, problems)}
+        path, problems = Path(source), Problems()
+        if os.path.isfile(path) and path.suffix.lower() != ".zip":
+            files = [TextFile("", path, read_text(path, problems) or "")]
         else:
-            lists = {file.image: file.text for file in read_texts(path, "lexicon", problems)}
-        lexicons = {name: Lexicon(text.splitlines()) for name, text in lists.items()}
-        for name, lexicon in lexicons.items():
-            if not len(lexicon) and not problems.found:
-                problems.add(f"{path} {name}".strip(), None, "holds no words; a lexicon has one word a line")
-        problems.raise_if_any()
+            files = text_files(path, "lexicon", problems)
+        lexicons = {}
+        for file in files:
+            lexicon = lexicons[label_stem(file.name)] = Lexicon(split_lines(file.text))
+            if not len(lexicon) and not problems:
+                At(file.path, problems).error("empty-file", "holds no words", "write one word a line")
+        problems.raise_errors(path, shown=20)
         return cls(str(path), lexicons.pop("", None), lexicons)
 
     def of(self, image: str) -> Lexicon:

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from dld_core.evaluation.matching import match
-from dld_core.evaluation.overlap import Limits, Regions, overlapping
+from dld_core.evaluation.overlap import Outlines, match, overlapping
 from dld_core.evaluation.protocol import Protocol
 from dld_core.evaluation.transcription import same_text
 from dld_core.evaluation.words import ImageWords
@@ -19,9 +18,9 @@ class Outcomes:
     """Of the N annotated words of one image.
 
     Attributes:
-        found: [N] a detection matched the word; False for don't-care words.
+        found: [N] a detection matched the word; False for ignore regions.
         read: [N] and its text is right.
-        detections: how many detections count (do not lie in don't-care words).
+        detections: how many detections count (do not lie in ignore regions).
     """
 
     found: NDArray[np.bool_]
@@ -31,15 +30,9 @@ class Outcomes:
 
 def outcomes(truth: ImageWords, prediction: ImageWords, protocol: Protocol | None = None) -> Outcomes:
     """By the rules of `evaluate`, word by word."""
-    rules = protocol or Protocol()
-    best = prediction.best_first()
-    regions = [
-        Regions.build(np.trunc(words.points) if rules.whole_pixels else words.points, words.counts)
-        for words in (truth, best)
-    ]
-    sizes = np.array([len(truth)]), np.array([len(best)])
-    limits = Limits(*sizes, ~truth.ignore, truth.ignore, rules.iou, rules.overlap_limit)
-    pairs = overlapping(regions[0], regions[1], limits)
+    rules, best = protocol or Protocol(), prediction.best_first()
+    marked, found_ = (Outlines.of([words], rules.whole_pixels) for words in (truth, best))
+    pairs = overlapping(marked, found_, min(rules.iou, rules.overlap_limit))
     matching = match(pairs, truth.ignore, len(best), rules.iou, rules.overlap_limit)
     found, read = np.zeros(len(truth), bool), np.zeros(len(truth), bool)
     found[matching.truth] = True

@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dld_core.errors import DataError
+from dld_core.errors import DataError, ImageError
+from dld_core.evaluation.files import bare_name
 from dld_core.evaluation.words import ImageWords
 from dld_core.images import list_images, open_image
 from dld_core.results.page import Page
@@ -24,6 +25,8 @@ Track = Callable[[Iterable[tuple[str, Path]]], Iterable[tuple[str, Path]]]
 def annotated_images(folder: str | Path, names: Collection[str]) -> tuple[dict[str, Path], list[str]]:
     """The image file of every annotated name, and images that nobody annotated.
 
+    A name that no image has is that of one with a prefix: `gt_x.txt` may be the ground truth of gt_x.jpg.
+
     Raises:
         ImageError: the folder is absent or holds no images.
         DataError: some annotated images are not there, or two files share a name.
@@ -33,13 +36,17 @@ def annotated_images(folder: str | Path, names: Collection[str]) -> tuple[dict[s
         if path.stem in files:
             raise DataError(f"{files[path.stem]} and {path} are the same image by name; keep one of them")
         files[path.stem] = path
-    missing = [name for name in names if name not in files]
+    bare = Counter(map(bare_name, files))
+    by_bare_name = {bare_name(stem): stem for stem in files if bare[bare_name(stem)] == 1}
+    stems = {name: name if name in files else by_bare_name.get(bare_name(name), "") for name in names}
+    missing = [name for name, stem in stems.items() if not stem]
     if missing:
         raise DataError(
             f"{len(missing)} of {len(names)} annotated images are not in {folder} "
             f"({', '.join(missing[:5])}); add them, or remove their ground truth"
         )
-    return {name: files[name] for name in names}, [name for name in files if name not in names]
+    used = set(stems.values())
+    return {name: files[stem] for name, stem in stems.items()}, [stem for stem in files if stem not in used]
 
 
 @dataclass(slots=True)
@@ -49,11 +56,13 @@ class Readings:
     Attributes:
         words: by image name.
         pages: by image name, as the backend returned them.
+        errors: by image name, why one could not be read.
         seconds: wall time from opening the first image to the last word.
     """
 
     words: dict[str, ImageWords] = field(default_factory=dict)
     pages: dict[str, Page] = field(default_factory=dict)
+    errors: dict[str, str] = field(default_factory=dict)
     seconds: float = 0.0
 
     def cost(self) -> dict[str, Any]:
@@ -84,7 +93,11 @@ def read_all(
     items = images.items()
     start = time.perf_counter()
     for name, path in track(items) if track else items:
-        page = spot(open_image(path, exif=False))
+        try:
+            page = spot(open_image(path, exif=False))
+        except ImageError as error:
+            result.errors[name] = str(error)
+            continue
         result.pages[name] = page
         result.words[name] = ImageWords.from_words(page.words)
     result.seconds = time.perf_counter() - start

@@ -5,6 +5,9 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+from rich.markup import escape
+from rich.table import Table
+
 from dld_core.evaluation.protocol import Protocol
 from dld_core.evaluation.scores import EvaluationResult, Tally
 
@@ -19,8 +22,6 @@ def to_json(result: EvaluationResult) -> str:
 
 def table(result: EvaluationResult) -> Table:
     """Precision, recall and hmean of each task."""
-    from rich.table import Table
-
     view = Table(box=None, pad_edge=False)
     for column in ("", "precision", "recall", "hmean"):
         view.add_column(column, justify="right" if column else "left")
@@ -79,9 +80,6 @@ def _speed(extras: dict[str, Any]) -> str:
 
 def curve_table(rows: list[dict[str, Any]]) -> Table:
     """One line per scale: hmeans with their 95% intervals, cost, latency."""
-    from rich.markup import escape
-    from rich.table import Table
-
     view = Table(box=None, pad_edge=False)
     for column in ("scale", "detection", "end-to-end", "word spotting", "GFLOPs", "median ms", "p95 ms"):
         view.add_column(column, justify="right")

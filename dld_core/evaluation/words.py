@@ -1,4 +1,4 @@
-"""The words of one image, annotated or predicted, as flat arrays that stack into a whole data set."""
+"""The words of one image, annotated or predicted."""
 
 from __future__ import annotations
 
@@ -15,29 +15,22 @@ from dld_core.types import Sample, Word
 
 @dataclass(frozen=True, slots=True)
 class ImageWords:
-    """N words of one image; polygons lie end to end in one array.
+    """N words of one image.
 
     Attributes:
-        points: float64 [P, 2], the (x, y) points of every polygon, in pixels.
-        counts: int64 [N], how many points each polygon has (>= 3, summing to P).
+        polygons: float64 [n, 2] each, n >= 3, the (x, y) points in pixels.
         texts: N transcriptions.
-        ignore: bool [N], True for don't-care words (annotations only).
+        ignore: bool [N], True for ignore regions (annotations only).
         scores: float64 [N] confidences, or None where the words have none (their order counts then).
     """
 
-    points: NDArray[np.float64]
-    counts: NDArray[np.int64]
+    polygons: Sequence[NDArray[np.float64]]
     texts: Sequence[str]
     ignore: NDArray[np.bool_]
     scores: NDArray[np.float64] | None = None
 
     def __len__(self) -> int:
         return len(self.texts)
-
-    @property
-    def polygons(self) -> list[NDArray[np.float64]]:
-        """One [n, 2] array per word."""
-        return np.split(self.points, np.cumsum(self.counts)[:-1]) if len(self) else []
 
     @classmethod
     def of(
@@ -47,7 +40,7 @@ class ImageWords:
         ignore: Sequence[bool] | NDArray[np.bool_] | None = None,
         scores: Sequence[float] | NDArray[Any] | None = None,
     ) -> ImageWords:
-        """Check and pack polygons ([n, 2] or flat x1, y1, x2, y2 ...), texts, don't-care flags and scores.
+        """Check and pack polygons ([n, 2] or flat x1, y1, x2, y2 ...), texts, ignore flags and scores.
 
         Raises:
             DataError: a polygon has under three points or a value that is not finite, or the counts differ.
@@ -58,7 +51,7 @@ class ImageWords:
         counts = {len(arrays), len(texts), len(flags), len(arrays if confidences is None else confidences)}
         if len(counts) != 1:
             raise DataError(
-                f"{len(arrays)} polygons came with {len(texts)} texts, {len(flags)} don't-care flags and "
+                f"{len(arrays)} polygons came with {len(texts)} texts, {len(flags)} ignore flags and "
                 f"{'no' if confidences is None else len(confidences)} scores; give one of each per word"
             )
         for index, (array, text) in enumerate(zip(arrays, texts, strict=True)):
@@ -67,9 +60,7 @@ class ImageWords:
                     f"polygon {index} ({text!r}) has {len(array)} points; "
                     "a polygon needs at least 3 points, all of them finite"
                 )
-        sizes = np.array([len(array) for array in arrays], np.int64)
-        points = np.concatenate(arrays) if arrays else np.zeros((0, 2))
-        return cls(points, sizes, list(texts), flags, confidences)
+        return cls(arrays, list(texts), flags, confidences)
 
     @classmethod
     def from_words(cls, words: Sequence[Word]) -> ImageWords:
@@ -84,11 +75,8 @@ class ImageWords:
     def take(self, chosen: Sequence[int] | NDArray[np.int64]) -> ImageWords:
         """Some of the words, in the order of the indices given."""
         order = np.asarray(chosen, np.int64)
-        starts = np.cumsum(self.counts) - self.counts
-        rows = [np.arange(starts[i], starts[i] + self.counts[i]) for i in order]
         return ImageWords(
-            self.points[np.concatenate([np.zeros(0, np.int64), *rows])],
-            self.counts[order],
+            [self.polygons[i] for i in order],
             [self.texts[i] for i in order],
             self.ignore[order],
             None if self.scores is None else self.scores[order],

@@ -7,33 +7,21 @@ Others call `polygons`, `ribbon`, `offsets`.
 from dld_core.geometry.polygons import (
     area,
     as_polygon,
-    box_of,
-    clip_to_image,
     clockwise,
     iou,
     is_clockwise,
     min_area_rectangle,
-    order_ends,
     order_polygon,
-    rectangle_sides,
-    resample_sides,
-    scale,
     signed_area,
 )
 
 __all__ = [
     "area",
     "as_polygon",
-    "box_of",
-    "clip_to_image",
     "clockwise",
     "iou",
     "is_clockwise",
     "min_area_rectangle",
-    "order_ends",
     "order_polygon",
-    "rectangle_sides",
-    "resample_sides",
-    "scale",
     "signed_area",
 ]

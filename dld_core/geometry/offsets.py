@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
-import pyclipper
+import shapely
 from numpy.typing import ArrayLike, NDArray
 
 Points = NDArray[np.float32]
 
-_GRID = 256  # steps per pixel of pyclipper's integer coordinates
-_ARC_TOLERANCE = 0.1  # pixels by which a rounded corner may be cut
 _MITER_LIMIT = 2.0  # how far a pointed corner may reach, in offsets; a right angle needs 1.41
 
 
@@ -42,14 +40,10 @@ def offset(polygon: Points, distance: float, pointed: bool = False) -> list[Poin
     Args:
         pointed: keep corners pointed where it grows; else they are rounded.
     """
-    clipper = pyclipper.PyclipperOffset(_MITER_LIMIT, _ARC_TOLERANCE * _GRID)
-    join = pyclipper.JT_MITER if pointed else pyclipper.JT_ROUND
-    try:
-        clipper.AddPath(
-            np.round(np.asarray(polygon, np.float64) * _GRID).astype(np.int64),
-            join,
-            pyclipper.ET_CLOSEDPOLYGON,
-        )
-    except pyclipper.ClipperException:  # no area at all
+    shape, join = shapely.Polygon(polygon), "mitre" if pointed else "round"
+    if shape.area == 0:
         return []
-    return [np.asarray(np.array(path) / _GRID, np.float32) for path in clipper.Execute(distance * _GRID)]
+    moved = shapely.buffer(shape, distance, join_style=join, mitre_limit=_MITER_LIMIT)
+    return [
+        np.asarray(part.exterior.coords[:-1], np.float32) for part in shapely.get_parts(moved) if part.area
+    ]

@@ -1,4 +1,4 @@
-"""Which format a file has, and its header read without decoding anything.
+"""Which format a file has, and its header read without decoding anything and without printing anything.
 
 Formats are opened through Pillow's table of plugins, not `Image.open`: that one obeys a process-wide limit
 (`Image.MAX_IMAGE_PIXELS`), which a library must not change and which threads share.
@@ -6,10 +6,15 @@ Formats are opened through Pillow's table of plugins, not `Image.open`: that one
 
 from __future__ import annotations
 
-import struct
-from typing import IO
+import ctypes
+import logging
+import threading
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import IO, Any
 
-from PIL import Image
+from PIL import Image, _imaging
 
 from dld_core.errors import ImageError
 
@@ -18,17 +23,19 @@ _FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF", "AVIF", "JPEG2000", "PP
 _HEIF_BRANDS = (b"heic", b"heix", b"mif1", b"hevc", b"msf1")
 
 
-def identify(file: IO[bytes], head: bytes, label: str) -> Image.Image:
-    """The picture in a file, its header read and nothing decoded.
+def identify(file: IO[bytes], label: str) -> Image.Image:
+    """The picture in a seekable binary file, its header read and nothing decoded.
 
     Args:
-        file: a seekable binary file.
-        head: its first 64 bytes.
-        label: what to call it in messages.
+        label: the name of the file in messages.
 
     Raises:
-        ImageError: no known format, or a damaged header.
+        ImageError: empty, no known format, or a damaged header.
     """
+    file.seek(0)
+    head = file.read(64)
+    if not head:
+        raise ImageError(f"{label} is empty (0 bytes); copy or download it again")
     Image.init()
     if _is_heif(head):
         _register_heif()
@@ -53,23 +60,61 @@ def identify(file: IO[bytes], head: bytes, label: str) -> Image.Image:
 def damaged(label: str, error: Exception) -> ImageError:
     """The error for a file that begins like an image and does not go on like one."""
     reason = " ".join(str(error).split())[:200] or type(error).__name__
+    if isinstance(error, Image.DecompressionBombError):
+        return ImageError(f"{label} is too large for Pillow ({reason}); shrink or cut it")
     return ImageError(f"{label} is truncated or damaged ({reason}); copy, download or save it again")
 
 
-def webp_size(head: bytes) -> tuple[int, int] | None:
-    """(width, height) that a WebP header declares (RFC 9649), None for anything else.
+class _Silence(threading.local):
+    """A warning filter that ignores Pillow's warnings in this thread while `on`.
 
-    Needed before `identify`: the decoder of WebP takes memory for the whole canvas when it is created.
+    `warnings.catch_warnings` would change the filters of all threads, and other libraries' warnings that are
+    to be shown once would be shown again.
     """
-    if head[:4] != b"RIFF" or head[8:12] != b"WEBP" or len(head) < 30:
-        return None
-    if head[12:16] == b"VP8X":
-        return 1 + int.from_bytes(head[24:27], "little"), 1 + int.from_bytes(head[27:30], "little")
-    if head[12:16] == b"VP8L":
-        bits = int.from_bytes(head[21:25], "little")
-        return 1 + (bits & 0x3FFF), 1 + (bits >> 14 & 0x3FFF)
-    width, height = struct.unpack("<HH", head[26:30])
-    return width & 0x3FFF, height & 0x3FFF
+
+    on = False
+
+    def match(self, module: str) -> bool:
+        """Whether to ignore a warning of this module; called by `warnings` for every one."""
+        return self.on and module.startswith("PIL")
+
+    def __reduce__(self) -> str:  # some libraries send the filters to other processes
+        return "_silence"
+
+
+_silence = _Silence()
+_FILTER: Any = ("ignore", None, Warning, _silence, 0)
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Keep Pillow's warnings about a broken file off the console. Its errors are still raised."""
+    filters: Any = warnings.filters
+    if filters[:1] != [_FILTER]:
+        filters[:] = [_FILTER, *(known for known in filters if known != _FILTER)]
+    _silence.on = True
+    try:
+        yield
+    finally:
+        _silence.on = False
+
+
+def _silence_libtiff() -> None:
+    """Remove the error handler of Pillow's libtiff, which prints to stderr. Pillow raises the errors anyway.
+
+    The handler belongs to the whole process; a libtiff of another library is not touched.
+    """
+    try:
+        set_handler = ctypes.CDLL(str(_imaging.__file__)).TIFFSetErrorHandler
+    except (AttributeError, OSError):  # linked in with its names hidden, as on Windows
+        return
+    set_handler.restype, set_handler.argtypes = ctypes.c_void_p, [ctypes.c_void_p]
+    set_handler(None)
+
+
+_silence_libtiff()
+# Without a handler of its own, Pillow's logged errors reach stderr where the application sets up no log.
+logging.getLogger("PIL").addHandler(logging.NullHandler())
 
 
 def _is_heif(head: bytes) -> bool:
@@ -79,7 +124,7 @@ def _is_heif(head: bytes) -> bool:
 def _register_heif() -> None:
     """Let pillow-heif, where it is installed, take part (iPhones write HEIC)."""
     try:
-        from pillow_heif import register_heif_opener
+        from pillow_heif import register_heif_opener  # optional
     except ImportError:
         return
     register_heif_opener()

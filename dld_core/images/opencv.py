@@ -15,14 +15,8 @@ def import_cv2() -> Any:
             which opencv-python asks for and opencv-python-headless does not) is absent.
     """
     try:
-        import cv2
+        import cv2  # slow to load, and the errors of its system libraries want an explanation
     except ImportError as error:
-        raise MissingExtraError(_what_to_do(error)) from error
+        fix = "pip install --force-reinstall opencv-python-headless"
+        raise MissingExtraError(explain(error) or f"OpenCV cannot be loaded ({error}): {fix}") from error
     return cv2
-
-
-def _what_to_do(error: ImportError) -> str:
-    if isinstance(error, ModuleNotFoundError) and error.name == "cv2":
-        return "OpenCV is not installed: pip install opencv-python-headless"
-    reinstall = "pip install --force-reinstall opencv-python-headless"
-    return explain(error) or f"OpenCV is installed but cannot be loaded ({error}): {reinstall}"

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import io
 import os
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
@@ -17,14 +19,14 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from dld_core.errors import ImageError
-from dld_core.images.files import open_file
-from dld_core.images.formats import damaged, identify, webp_size
+from dld_core.images.files import local_path, open_file, read_whole
+from dld_core.images.formats import damaged, identify, quiet
 from dld_core.images.pixels import array_to_rgb, picture_to_rgb
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-_InMemory: TypeAlias = "bytes | bytearray | memoryview | NDArray[Any] | Image.Image | Tensor"
+_InMemory: TypeAlias = "bytes | bytearray | memoryview | NDArray[Any] | Image.Image | Tensor | LoadedImage"
 ImageSource: TypeAlias = "str | os.PathLike[str] | IO[bytes] | _InMemory"
 _ORIENTATION = 0x0112
 _UNDO = {6: 8, 8: 6}  # every other turn is its own inverse
@@ -36,24 +38,30 @@ class ImageLimits:
 
     Attributes:
         max_pixels: a file that declares more is refused before decoding (a decompression bomb). Decoding
-            takes about 4 bytes a pixel, less for a JPEG.
+            takes about 4 bytes a pixel. Where it takes more, the limit is lower: a quarter for WebP and AVIF,
+            a third for the later frames of an animation, a fifth for a JPEG 2000 at native size.
         decode_pixels: `load_image` decodes what is larger at 1/2, 1/4 or 1/8 of its size, so that neither
             the pixels nor what is made of them fill the memory.
+        max_bytes: the most that is taken from a pipe, standard input or a file object.
+        max_pages: the most pages that are read of one file.
     """
 
     max_pixels: int = 200_000_000
     decode_pixels: int = 40_000_000
+    max_bytes: int = 1_000_000_000
+    max_pages: int = 1000
 
 
 @dataclass(frozen=True, slots=True)
 class LoadedImage:
-    """An opened image.
+    """An opened image; it may be given wherever an image source is asked for.
 
     Attributes:
         pixels: RGB uint8 [h, w, 3]; smaller than height x width where it was decoded reduced.
         height, width: of the image as seen (after EXIF turning), at native resolution.
         name: the path or name of the file; None for what came from memory.
         notes: what was done that a user would want to know, one sentence each.
+        page: its number in the file, from 1.
     """
 
     pixels: NDArray[np.uint8]
@@ -61,15 +69,30 @@ class LoadedImage:
     width: int
     name: str | None = None
     notes: tuple[str, ...] = ()
+    page: int = 1
 
 
 @dataclass(frozen=True, slots=True)
-class _Request:
-    """How to open: the arguments of `open_image`, and whether pixels may come smaller than native."""
+class Request:
+    """How to open: the arguments of `load_image`, and whether pixels may come smaller than native."""
 
     exif: bool
-    reduced: bool
-    limits: ImageLimits = field(default_factory=ImageLimits)
+    limits: ImageLimits
+    page: int | None = None
+    reduced: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A picture whose header was read, its name in messages, the name of its file.
+
+    `own` says whether the picture may be altered.
+    """
+
+    picture: Image.Image
+    label: str
+    name: str | None = None
+    own: bool = True
 
 
 def open_image(
@@ -78,9 +101,10 @@ def open_image(
     """The native pixels of an image as RGB uint8 [H, W, 3].
 
     Args:
-        source: path, bytes, binary file object, array ([H, W] or [H, W, C]; RGB order), Pillow picture
-            or torch tensor ([C, H, W]). Of animations and multi-page files the first frame. What is
-            transparent is laid on white; `white_level` in _pixels.py says which value is white.
+        source: path ("-" is standard input; file:// may stand before it), bytes, binary file object, array
+            ([H, W] or [H, W, C]; RGB order), Pillow picture or torch tensor ([C, H, W]). Of animations and
+            multi-page files the first frame. Transparent areas become white, or black or grey where light ink
+            would be lost on white (`paper_for` in pixels.py). `white_level` says which value is white.
         exif: turn the picture as its EXIF orientation says (what people see). False gives the pixels as
             stored, which is what the labels of data sets refer to.
         limits: the pixel budget of files and pictures (arrays are in memory already).
@@ -88,141 +112,176 @@ def open_image(
     Raises:
         ImageError: absent, empty, truncated, not an image, too large; it names the file and the fix.
     """
-    return _load(source, _Request(exif, False, limits or ImageLimits())).pixels
+    return _load(source, Request(exif, limits or ImageLimits(), reduced=False)).pixels
 
 
-def load_image(source: ImageSource, *, exif: bool = True, limits: ImageLimits | None = None) -> LoadedImage:
-    """Like `open_image`, with the native size, the name and notes; huge pictures are decoded smaller."""
-    return _load(source, _Request(exif, True, limits or ImageLimits()))
-
-
-def _load(source: Any, request: _Request) -> LoadedImage:
-    if isinstance(source, str | os.PathLike):
-        name = os.fsdecode(source)
-        with open_file(name) as file:
-            return _from_file(file, name, name, request)
-    if isinstance(source, bytes | bytearray | memoryview):
-        return _from_file(io.BytesIO(source), "the bytes given", None, request)
-    if isinstance(source, Image.Image):
-        return _from_picture(source, "the Pillow picture", None, request, own=False)
-    if hasattr(source, "read"):
-        known = source.name if isinstance(getattr(source, "name", None), str) else None
-        return _from_file(_seekable(source), known or "the file object", known, request)
-    if hasattr(source, "detach"):
-        return _from_array(_tensor_to_array(source), "the tensor", channels_first=True)
-    if hasattr(source, "__array__"):
-        return _from_array(np.asarray(source), "the array")
-    raise ImageError(
-        f"cannot read an image from {type(source).__name__}; give a path, bytes, a binary file object, "
-        "an array, a Pillow picture or a tensor"
-    )
-
-
-def _from_array(array: NDArray[Any], label: str, channels_first: bool = False) -> LoadedImage:
-    pixels = array_to_rgb(array, label, channels_first)
-    return LoadedImage(pixels, pixels.shape[0], pixels.shape[1])
-
-
-def _tensor_to_array(tensor: Any) -> NDArray[Any]:
-    """A torch tensor as numpy, without importing torch here (numpy knows no bfloat16)."""
-    plain = tensor.detach().cpu()
-    return np.asarray((plain.float() if plain.is_floating_point() else plain).numpy())
-
-
-def _seekable(file: Any) -> IO[bytes]:
-    """The file itself where Pillow can move in it, else its content in memory."""
-    try:
-        file.seek(0)
-        if isinstance(file.read(0), bytes):
-            return file  # type: ignore[no-any-return]
-    except (AttributeError, OSError, ValueError):
-        pass
-    content = file.read()
-    if not isinstance(content, bytes):
-        raise ImageError("the file object gives text, not bytes; open it in binary mode ('rb')")
-    return io.BytesIO(content)
-
-
-def _from_file(file: IO[bytes], label: str, name: str | None, request: _Request) -> LoadedImage:
-    file.seek(0)
-    head = file.read(64)
-    if not head:
-        raise ImageError(f"{label} is empty (0 bytes); copy or download it again")
-    if size := webp_size(head):
-        _refuse_bomb(size, request.limits, label)
-    with identify(file, head, label) as picture:
-        return _from_picture(picture, label, name, request, own=True)
-
-
-def _refuse_bomb(size: tuple[int, int], limits: ImageLimits, label: str) -> None:
-    width, height = size
-    if width < 1 or height < 1:
-        raise ImageError(f"{label} says it is {width}x{height}, which is no picture; save it again")
-    if width * height > limits.max_pixels:
-        raise ImageError(
-            f"{label} says it is {width}x{height}, {width * height / 1e6:.0f} megapixels, above the limit of "
-            f"{limits.max_pixels / 1e6:g} (a decompression bomb?); shrink or cut it, or raise the limit with "
-            "ImageLimits(max_pixels=...) if you trust it"
-        )
-
-
-def _from_picture(
-    picture: Image.Image, label: str, name: str | None, request: _Request, own: bool
+def load_image(
+    source: ImageSource, *, exif: bool = True, limits: ImageLimits | None = None, page: int | None = None
 ) -> LoadedImage:
-    """Decode within the limits, make it RGB, turn it. Only an `own` picture may be altered on the way."""
-    _refuse_bomb(picture.size, request.limits, label)
-    stored = _orientation(picture) if picture.format == "TIFF" else 1
+    """Like `open_image`, with the native size, the name and notes; huge pictures are decoded smaller.
+
+    Args:
+        page: which page or frame of a file, from 1; None takes the first, and a note says if there are more.
+    """
+    return _load(source, Request(exif, limits or ImageLimits(), page))
+
+
+def _load(source: Any, request: Request) -> LoadedImage:
+    found = in_memory(source)
+    if found is not None:
+        return found
+    with opened(source, request.limits) as file:
+        if request.page is not None and not turn_to(file, request.page):
+            raise ImageError(f"{file.label} has no page {request.page}; pages are counted from 1")
+        return decoded(file, request)
+
+
+def in_memory(source: Any) -> LoadedImage | None:
+    """The image in an array or tensor, or one loaded before; None for anything else."""
+    if isinstance(source, LoadedImage):
+        return source
+    if hasattr(source, "detach") and not hasattr(source, "read"):  # a tensor; some files can be detached
+        plain = source.detach().cpu()
+        array = np.asarray((plain.float() if plain.is_floating_point() else plain).numpy())  # no bfloat16
+        pixels, notes = array_to_rgb(array, "the tensor", channels_first=True)
+    elif hasattr(source, "__array__"):
+        pixels, notes = array_to_rgb(np.asarray(source), "the array")
+    else:
+        return None
+    return LoadedImage(pixels, pixels.shape[0], pixels.shape[1], notes=tuple(notes))
+
+
+@contextmanager
+def opened(source: Any, limits: ImageLimits) -> Iterator[Opened]:
+    """The picture in a file, in bytes or in memory, its header read and nothing decoded.
+
+    Raises:
+        ImageError: it cannot be had, or is none.
+    """
+    if isinstance(source, Image.Image):
+        yield Opened(source, "the Pillow picture", own=False)
+        return
+    name: str | None = None
+    with ExitStack() as stack:
+        if isinstance(source, str | os.PathLike):
+            label = name = local_path(os.fsdecode(source))
+            file = stack.enter_context(open_file(name, limits.max_bytes))
+        elif isinstance(source, bytes | bytearray | memoryview):
+            label, file = "the bytes given", io.BytesIO(source)
+        elif hasattr(source, "read"):
+            name = source.name if isinstance(getattr(source, "name", None), str) else None
+            label = name or "the file object"
+            with suppress(AttributeError, OSError, ValueError):  # it cannot be moved in
+                source.seek(0)
+            file = io.BytesIO(read_whole(source, label, limits.max_bytes))
+        else:
+            raise ImageError(
+                f"cannot read an image from {type(source).__name__}; give a path, bytes, a binary file "
+                "object, an array, a Pillow picture or a tensor"
+            )
+        with quiet():
+            picture = identify(file, label)
+        yield Opened(stack.enter_context(picture), label, name)
+
+
+def turn_to(found: Opened, page: int) -> bool:
+    """Make a page, from 1, the one that is decoded next. False where the file ends before it.
+
+    Raises:
+        ImageError: damage stands in the way.
+    """
+    if page <= 1 or not found.own or found.picture.format == "MPO":  # MPO: a JPEG with a preview inside
+        return page == 1
     try:
-        pixels, (width, height) = _decode(picture, label, request, own)
+        with quiet():
+            found.picture.seek(page - 1)
+    except EOFError:
+        return False
+    except Exception as error:  # plugins fail on damaged files in any way they like
+        raise damaged(f"page {page} of {found.label}", error) from error
+    return True
+
+
+def decoded(found: Opened, request: Request) -> LoadedImage:
+    """Decode within the limits, make it RGB, turn it."""
+    picture = found.picture
+    label = found.label if request.page in (None, 1) else f"page {request.page} of {found.label}"
+    _refuse_bomb(found, request, label)
+    try:
+        with quiet():
+            stored = _orientation(picture) if picture.format == "TIFF" else 1
+            pixels, notes, (width, height) = _decode(found, label, request)
+            turn = _orientation(picture)
     except ImageError:
         raise
     except MemoryError as error:
         raise ImageError(f"{label} ({picture.size}) does not fit into memory; shrink it first") from error
     except Exception as error:  # decoders fail on damaged data in any way they like
         raise damaged(label, error) from error
-    turn = _orientation(picture)
     if not request.exif:
         # Pillow turns a TIFF while it loads and drops the tag: turn it back to the pixels as stored.
         turn = _UNDO.get(stored, stored) if turn == 1 else 1
     if turn >= 5:
         width, height = height, width
     pixels = _turned(pixels, turn)
-    return LoadedImage(pixels, height, width, name, tuple(_notes(pixels, (height, width), picture, own)))
+    if pixels.shape[:2] != (height, width):
+        size = f"{pixels.shape[1]}x{pixels.shape[0]}"
+        notes.append(f"decoded at {size} instead of {width}x{height} to bound memory")
+    if request.page is None and _has_more_pages(found):
+        notes.append("holds several frames or pages; only the first was read")
+    return LoadedImage(pixels, height, width, found.name, tuple(notes), request.page or 1)
+
+
+def _refuse_bomb(found: Opened, request: Request, label: str) -> None:
+    (width, height), limit = found.picture.size, request.limits.max_pixels // _weight(found, request)
+    if width < 1 or height < 1:
+        raise ImageError(f"{label} says it is {width}x{height}, which is no picture; save it again")
+    if width * height > limit:
+        raise ImageError(
+            f"{label} says it is {width}x{height}, {width * height / 1e6:.0f} megapixels, above the limit of "
+            f"{limit / 1e6:.3g} (a decompression bomb?); shrink or cut it, or raise the limit with "
+            "ImageLimits(max_pixels=...) if you trust it"
+        )
+
+
+def _weight(found: Opened, request: Request) -> int:
+    """How many times as much memory as the usual 4 bytes a pixel decoding takes."""
+    kind = found.picture.format if found.own else None
+    if kind == "JPEG2000":
+        return 1 if request.reduced else 5
+    if kind in ("GIF", "PNG"):
+        return 1 if request.page in (None, 1) else 3  # later frames are drawn on the ones before
+    return 4 if kind in ("WEBP", "AVIF") else 1
 
 
 def _decode(
-    picture: Image.Image, label: str, request: _Request, own: bool
-) -> tuple[NDArray[np.uint8], tuple[int, int]]:
-    """RGB pixels, and the native (width, height), neither turned by EXIF yet.
+    found: Opened, label: str, request: Request
+) -> tuple[NDArray[np.uint8], list[str], tuple[int, int]]:
+    """RGB pixels, notes, and the native (width, height), neither turned by EXIF yet.
 
-    A JPEG of ours is decoded reduced (its transform gives 1/2, 1/4, 1/8 for less work and memory); any
-    other is decoded whole and averaged down in strips.
+    A JPEG or JPEG 2000 of ours is decoded reduced (its transform gives 1/2, 1/4, 1/8 for less work and
+    memory); any other is decoded whole and averaged down in strips.
     """
-    factor, native = 1, picture.size
+    picture, factor = found.picture, 1
+    native = picture.size
     while request.reduced and native[0] * native[1] > request.limits.decode_pixels * factor**2:
         factor *= 2
-    if factor > 1 and own:
+    if factor > 1 and found.own:
         picture.draft(None, (native[0] // factor, native[1] // factor))
     drafted = picture.size != native
+    if factor > 1 and found.own and picture.format == "JPEG2000":
+        drafted, picture.reduce = True, factor.bit_length() - 1  # type: ignore[method-assign, assignment]
     picture.load()
-    return picture_to_rgb(picture, label, 1 if drafted else factor), native if drafted else picture.size
+    return *picture_to_rgb(picture, label, 1 if drafted else factor), native if drafted else picture.size
 
 
-def _notes(pixels: NDArray[np.uint8], native: tuple[int, int], picture: Image.Image, own: bool) -> list[str]:
-    notes = []
-    if pixels.shape[:2] != native:
-        size, full = f"{pixels.shape[1]}x{pixels.shape[0]}", f"{native[1]}x{native[0]}"
-        notes.append(f"decoded at {size} instead of {full} to bound memory")
-    if own and picture.format != "MPO" and _has_more_frames(picture):  # MPO: a JPEG with a preview inside
-        notes.append("holds several frames or pages; only the first was read")
-    return notes
-
-
-def _has_more_frames(picture: Image.Image) -> bool:
+def _has_more_pages(found: Opened) -> bool:
     try:
-        return bool(getattr(picture, "is_animated", False))
-    except Exception:  # damage after the first frame does no harm here
-        return False
+        with quiet():
+            more = bool(getattr(found.picture, "is_animated", False))
+    except Exception:  # damage after the first page
+        more = True
+    return more and found.own and found.picture.format != "MPO"
 
 
 def _orientation(picture: Image.Image) -> int:

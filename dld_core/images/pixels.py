@@ -1,31 +1,41 @@
-"""Pixels of every kind (grey, alpha, palette, CMYK, 1, 16 and 32 bit, float) as RGB uint8 [H, W, 3].
+"""Pixels of every kind (grey, alpha, palette, CMYK, 1, 10 to 16 and 32 bit, float) as RGB uint8 [H, W, 3].
 
-One rule says which value is white, for files and arrays alike (see `white_level`); what is transparent is
-laid on white paper, because text on transparent ground is nearly always dark.
+Two rules hold for files and arrays alike: which value is white (`white_level`), and which colour transparent
+areas get (`paper_for`).
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageFilter
 
 from dld_core.errors import ImageError
 
 _STRIP_PIXELS = 4_000_000  # a big picture is converted in strips of this size, so copies stay small
+_SAMPLED_PIXELS = 16_000_000  # a picture of more is sampled to choose its paper
 _WIDE_MODES = ("I", "F")  # and every mode that starts with "I;"
+_CLEAR_MODES = ("RGBA", "LA", "PA", "RGBa", "La")
 _UNMULTIPLIED = {"La": "LA", "RGBa": "RGBA"}
+_PAPERS = {255: "white", 0: "black", 128: "grey"}
+_NEAR = 4  # pixels around what is transparent in which ink is looked for
+_CONTRAST = 64  # grey levels between ink and paper below which letters are taken for lost
+_FEW = 0.02  # the share of ink that may be lost on white
+
+Rgb = tuple[NDArray[np.uint8], list[str]]
+"""Pixels, RGB uint8 [H, W, 3], and notes for the user."""
 
 
 def white_level(dtype: np.dtype[Any], low: float, high: float, name: str) -> int:
     """The value that stands for white in pixels of this type that lie in [low, high].
 
     - bool: True. uint8: 255.
-    - other integers: 255 where nothing exceeds 255, else 65535 (16 bit; 257 or 256 times an 8-bit value
-      gives that value back).
+    - other integers: the largest value of 8, 10, 12, 14 or 16 bits, the fewest that hold the data (with 16
+      bits, 257 or 256 times an 8-bit value gives that value back).
     - floats: 1 where nothing exceeds 1.1, else 255. Overshoot of a tenth of the range is clipped; values
       further below 0 are what normalisation leaves, and refused.
 
@@ -39,7 +49,7 @@ def white_level(dtype: np.dtype[Any], low: float, high: float, name: str) -> int
     if dtype.kind in "ui":
         if low < 0 or high > 65535:
             raise ImageError(f"{name} holds integers from {low:g} to {high:g}; scale them to 0..255 first")
-        return 255 if high <= 255 else 65535
+        return next(2**bits - 1 for bits in (8, 10, 12, 14, 16) if high < 2**bits)
     white = 1 if high <= 1.1 else 255
     if low < -0.1 * max(1, min(high, white)) or high > 1.1 * white:
         raise ImageError(
@@ -53,16 +63,14 @@ def to_bytes(values: NDArray[Any], white: int) -> NDArray[np.uint8]:
     """Pixels of any number type as uint8, `white` becoming 255."""
     if values.dtype == np.uint8:
         return values
-    if white == 65535:
-        return (values >> 8).astype(np.uint8)
-    if values.dtype.kind != "f":
-        return (values.astype(np.uint8) * (255 if values.dtype.kind == "b" else 1)).astype(np.uint8)
-    return np.clip(values * (255 / white) + 0.5, 0, 255).astype(np.uint8)
+    if values.dtype.kind == "f":
+        return np.clip(values * (255 / white) + 0.5, 0, 255).astype(np.uint8)
+    if values.dtype.kind == "b":
+        return values.astype(np.uint8) * np.uint8(255)
+    return (values >> white.bit_length() - 8).astype(np.uint8)
 
 
-def array_to_rgb(
-    array: NDArray[Any], name: str = "the array", channels_first: bool = False
-) -> NDArray[np.uint8]:
+def array_to_rgb(array: NDArray[Any], name: str = "the array", channels_first: bool = False) -> Rgb:
     """An array as RGB uint8 [H, W, 3] that shares no memory with it.
 
     Args:
@@ -80,11 +88,11 @@ def array_to_rgb(
     if pixels.dtype != np.uint8:
         white = white_level(pixels.dtype, float(pixels.min()), float(pixels.max()), name)
     values = to_bytes(pixels, white)
-    channels = values.shape[2]
-    colour = values[:, :, : 1 if channels < 3 else 3]
-    if channels in (2, 4):
-        colour = _on_paper(colour, values[:, :, -1:])
-    return np.array(np.broadcast_to(colour, (*values.shape[:2], 3)), order="C")
+    if values.shape[2] in (2, 4):
+        rgb, notes = picture_to_rgb(Image.fromarray(values), name)
+    else:
+        rgb, notes = np.array(np.broadcast_to(values, (*values.shape[:2], 3)), order="C"), []
+    return rgb, notes + _about_white(white)
 
 
 def _channels_last(array: NDArray[Any], name: str, channels_first: bool) -> NDArray[Any]:
@@ -104,13 +112,7 @@ def _channels_last(array: NDArray[Any], name: str, channels_first: bool) -> NDAr
     return array
 
 
-def _on_paper(colour: NDArray[np.uint8], alpha: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    opacity = alpha.astype(np.uint16)
-    mixed = colour.astype(np.uint16) * opacity + 255 * (255 - opacity)
-    return ((mixed + 127) // 255).astype(np.uint8)
-
-
-def picture_to_rgb(picture: Image.Image, name: str, reduce: int = 1) -> NDArray[np.uint8]:
+def picture_to_rgb(picture: Image.Image, name: str, reduce: int = 1) -> Rgb:
     """A decoded Pillow picture of any mode as RGB uint8 [ceil(H / reduce), ceil(W / reduce), 3].
 
     `reduce` averages whole blocks of that many pixels a side. Works in strips: beside the picture and the
@@ -119,19 +121,22 @@ def picture_to_rgb(picture: Image.Image, name: str, reduce: int = 1) -> NDArray[
     Raises:
         ImageError: a mode without a known way to RGB, or values out of range.
     """
-    white = _white_of(picture, name)
     width, height = picture.size
+    white, paper = _white_of(picture, name), 255
+    if white is None and _is_clear(picture):
+        paper = paper_for(_sampled(strip, width * height, name) for strip in _strips(picture))
     rgb = np.empty((-(-height // reduce), -(-width // reduce), 3), np.uint8)
     row = 0
     for strip in _strips(picture, multiple_of=reduce):
-        part = _strip_to_rgb(strip, white, name)
+        part = _strip_to_rgb(strip, white, paper, name)
         pixels = np.asarray(part.reduce(reduce) if reduce > 1 else part)
         rgb[row : row + len(pixels)] = pixels
         row += len(pixels)
-    return rgb
+    notes = [f"transparent areas were filled with {_PAPERS[paper]}, since light ink is lost on white"]
+    return rgb, notes * (paper != 255) + _about_white(white)
 
 
-def _strips(picture: Image.Image, multiple_of: int) -> Iterator[Image.Image]:
+def _strips(picture: Image.Image, multiple_of: int = 1) -> Iterator[Image.Image]:
     width, height = picture.size
     rows = max(1, _STRIP_PIXELS // (width * multiple_of)) * multiple_of
     if rows >= height:
@@ -141,34 +146,67 @@ def _strips(picture: Image.Image, multiple_of: int) -> Iterator[Image.Image]:
         yield picture.crop((0, top, width, min(top + rows, height)))
 
 
-def _is_wide(picture: Image.Image) -> bool:
-    return picture.mode in _WIDE_MODES or picture.mode.startswith("I;")
-
-
 def _white_of(picture: Image.Image, name: str) -> int | None:
     """White of a picture whose pixels are wider than 8 bits, over all of it; None for the others."""
-    if not _is_wide(picture):
+    if picture.mode not in _WIDE_MODES and not picture.mode.startswith("I;"):
         return None
-    lows, highs, dtype = [], [], np.dtype(np.uint16)
-    for strip in _strips(picture, 1):
-        values = np.asarray(strip)
-        dtype = values.dtype
-        lows.append(float(values.min()))
-        highs.append(float(values.max()))
-    return white_level(dtype, min(lows), max(highs), name)
+    ends = [(part.min(), part.max()) for part in map(np.asarray, _strips(picture))]
+    low, high = min(low for low, _ in ends), max(high for _, high in ends)
+    return white_level(low.dtype, float(low), float(high), name)
 
 
-def _strip_to_rgb(strip: Image.Image, white: int | None, name: str) -> Image.Image:
+def _about_white(white: int | None) -> list[str]:
+    bits = (white or 255).bit_length()
+    return [f"read as {bits}-bit pixels (white is {white}), by the largest value"] if 8 < bits < 16 else []
+
+
+def paper_for(strips: Iterator[Image.Image]) -> int:
+    """The grey level of the transparent areas of an RGBA picture, given in strips: 255 (white), 0 or 128.
+
+    Visible pixels near transparent ones are ink. Ink is lost on paper of nearly its own grey. White is chosen
+    unless another paper loses less than half as much ink.
+    """
+    ink = np.zeros(256)
+    for strip in strips:
+        alpha = strip.getchannel("A")
+        if alpha.getextrema() == (255, 255):
+            continue
+        clear = 255 - np.asarray(alpha.filter(ImageFilter.BoxBlur(_NEAR)), np.float32)
+        grey = np.asarray(strip.convert("RGB").convert("L"))
+        ink += np.bincount(grey.ravel(), (clear * np.asarray(alpha)).ravel(), 256)
+    lost = {paper: ink[max(0, paper - _CONTRAST + 1) : paper + _CONTRAST].sum() for paper in _PAPERS}
+    lost[255] /= 2
+    return min(_PAPERS, key=lambda paper: max(lost[paper], _FEW / 2 * ink.sum()))
+
+
+def _is_clear(picture: Image.Image) -> bool:
+    return picture.mode in _CLEAR_MODES or "transparency" in picture.info
+
+
+def _strip_to_rgb(strip: Image.Image, white: int | None, paper: int, name: str) -> Image.Image:
     if white is not None:
-        return Image.fromarray(to_bytes(np.asarray(strip), white)).convert("RGB")
+        strip = Image.fromarray(to_bytes(np.asarray(strip), white))
+    elif _is_clear(strip):
+        sheet = Image.new("RGBA", strip.size, (paper, paper, paper))
+        sheet.alpha_composite(_rgba(strip, name))
+        strip = sheet
+    return _converted(strip, "RGB", name)
+
+
+def _sampled(strip: Image.Image, pixels: int, name: str) -> Image.Image:
+    """An RGBA strip of a picture of so many pixels, with every second or third pixel of a huge one."""
+    step = 1 + math.isqrt(pixels // _SAMPLED_PIXELS)
+    size = -(-strip.width // step), -(-strip.height // step)
+    return _rgba(strip, name).resize(size, Image.Resampling.NEAREST)
+
+
+def _rgba(strip: Image.Image, name: str) -> Image.Image:
+    return _converted(_converted(strip, _UNMULTIPLIED.get(strip.mode, strip.mode), name), "RGBA", name)
+
+
+def _converted(strip: Image.Image, mode: str, name: str) -> Image.Image:
     try:
-        if strip.mode in _UNMULTIPLIED:
-            strip = strip.convert(_UNMULTIPLIED[strip.mode])
-        if strip.mode in ("RGBA", "LA", "PA") or "transparency" in strip.info:
-            paper = Image.new("RGBA", strip.size, "white")
-            paper.alpha_composite(strip.convert("RGBA"))
-            strip = paper
-        return strip.convert("RGB")
+        return strip.convert(mode)
     except ValueError as error:
         raise ImageError(
             f"{name} has pixels of the kind {strip.mode!r}, which cannot be turned into RGB ({error}); "

@@ -18,15 +18,12 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dld_core.images.opencv import import_cv2
-
-if TYPE_CHECKING:
-    from torch import Tensor
+from dld_core.images.tensors import as_tensor
 
 Image = NDArray[np.uint8]
 
@@ -58,7 +55,7 @@ def resize(
 
 
 def _interpolate(image: Image, size: tuple[int, int], antialias: bool) -> Image:
-    from torch.nn.functional import interpolate
+    from torch.nn.functional import interpolate  # slow to load
 
     how = partial(interpolate, mode="bicubic", antialias=antialias, align_corners=False)
     factors = size[0] / image.shape[0], size[1] / image.shape[1]
@@ -66,18 +63,10 @@ def _interpolate(image: Image, size: tuple[int, int], antialias: bool) -> Image:
     if block > 1:
         # The last blocks reach beyond the image, so it is the factors that are given, and not the size.
         exact = [factor * block * _NO_LESS for factor in factors]
-        resized = how(_planes(_averaged(image, block)), scale_factor=exact)
+        resized = how(as_tensor(_averaged(image, block), share=True)[None], scale_factor=exact)
     else:
-        resized = how(_planes(image), size=size)
+        resized = how(as_tensor(np.require(image, requirements=["C", "W"]), share=True)[None], size=size)
     return np.ascontiguousarray(resized[0, :, : size[0], : size[1]].permute(1, 2, 0).numpy())
-
-
-def _planes(image: Image) -> Tensor:
-    """[1, C, H, W], channels-last in memory: the quick path."""
-    import torch
-
-    source = image if image.flags.writeable and image.flags.c_contiguous else np.array(image, order="C")
-    return torch.from_numpy(source).permute(2, 0, 1)[None]
 
 
 def _averaged(image: Image, block: int) -> Image:
@@ -108,39 +97,55 @@ class Fit:
 
 @dataclass(frozen=True, slots=True)
 class WorkingLimits:
-    """What a working size may never exceed, so that memory is bounded whatever the image.
+    """Limits of a working size, so that memory is bounded whatever the image.
 
     Attributes:
         max_pixels: height times width.
         max_side: of the longer side, in pixels.
-        max_enlargement: factor over the native size; more only blows up noise.
+        max_enlargement: of the full size over the native one; more only enlarges noise.
     """
 
     max_pixels: int = 4_194_304
     max_side: int = 16_384
-    max_enlargement: float = 16.0
+    max_enlargement: float = 2.0
+
+
+def full_factor(height: float, width: float, short_side: float, limits: WorkingLimits | None = None) -> float:
+    """How many times the native size the full size (scale 1) is, before the pixel limits.
+
+    Letters decide, not sides: the full size never gives up native pixels, so the factor is at least 1. An
+    image smaller than the spotter's reference is enlarged until its short side is `short_side` pixels, or
+    until its area is that of an image of that short side and an aspect of 2 (strips would grow without end),
+    or by `limits.max_enlargement`.
+    """
+    limits = limits or WorkingLimits()
+    by_area = math.sqrt(2 * short_side**2 / (height * width))
+    return max(1.0, min(short_side / min(height, width), by_area, limits.max_enlargement))
 
 
 def scale_to(
     height: int, width: int, short_side: float, limits: WorkingLimits | None = None, fraction: float = 1.0
 ) -> Fit:
-    """The size at which the short side is `fraction * short_side` pixels, aspect kept, within the limits.
+    """The working size at `fraction` of the full size (see `full_factor`), aspect kept, within the limits.
 
     Sides are rounded to whole pixels, not to multiples of anything (that would distort; spotters pad).
     """
     limits = limits or WorkingLimits()
-    wanted = short_side * fraction / min(height, width)
+    full = full_factor(height, width, short_side, limits)
     caps = {
         f"{limits.max_pixels} pixels": math.sqrt(limits.max_pixels / (height * width)),
         f"a long side of {limits.max_side}": limits.max_side / max(height, width),
-        f"{limits.max_enlargement:g} times the native size": limits.max_enlargement,
     }
     cap = min(caps, key=lambda name: caps[name])
-    if wanted <= caps[cap]:
-        return Fit(*_rounded(height, width, wanted, math.inf))
-    before = _rounded(height, width, wanted, math.inf)
+    if full <= caps[cap]:
+        wanted = min(full * fraction, caps[cap])
+        return Fit(*_rounded(height, width, wanted, limits.max_pixels))
+    before = _rounded(height, width, full, math.inf)
     after = _rounded(height, width, caps[cap], limits.max_pixels)
-    return Fit(*after, f"working size capped from {before[1]}x{before[0]} to {after[1]}x{after[0]} ({cap})")
+    note = None
+    if fraction >= 1:
+        note = f"working size capped from {before[1]}x{before[0]} to {after[1]}x{after[0]} ({cap})"
+    return Fit(*_rounded(height, width, caps[cap] * min(fraction, 1.0), limits.max_pixels), note)
 
 
 def _rounded(height: int, width: int, factor: float, max_pixels: float) -> tuple[int, int]:
@@ -149,20 +154,3 @@ def _rounded(height: int, width: int, factor: float, max_pixels: float) -> tuple
     if sides[0] * sides[1] > max_pixels:
         sides = max(1, int(height * factor)), max(1, int(width * factor))
     return sides
-
-
-def pad(image: Image, divisor: int = 1, size: tuple[int, int] | None = None, fill: int = 0) -> Image:
-    """Pad [H, W, C] at the right and the bottom, so that coordinates stay true.
-
-    Args:
-        divisor: both sides become multiples of this.
-        size: or at least this (height, width), before `divisor` is applied.
-        fill: the value of the new pixels, 0..255.
-    """
-    height, width = (max(a, b) for a, b in zip(image.shape[:2], size or (0, 0), strict=True))
-    height, width = -(-height // divisor) * divisor, -(-width // divisor) * divisor
-    if (height, width) == image.shape[:2]:
-        return image
-    padded = np.full((height, width, image.shape[2]), fill, np.uint8)
-    padded[: image.shape[0], : image.shape[1]] = image
-    return padded

@@ -17,6 +17,8 @@ from typing import Any
 from dld_core.errors import BrokenPluginError, DLDError, MissingExtraError, explain
 
 HERE = "this process"
+_OFFERED = {"opencv-python": "cv2", "opencv-python-headless": "cv2", "onnxruntime": "onnxruntime"}
+"""Distributions whose module has other builds, under other names: without a display, for GPUs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +121,7 @@ def import_target(target: str) -> Any:
 def is_importable(package: str) -> bool:
     """Whether a top-level package could be imported; nothing is imported to find out."""
     try:
-        return importlib.util.find_spec(package) is not None
+        return bool(package) and importlib.util.find_spec(package) is not None
     except (ImportError, ValueError):
         return False
 
@@ -163,7 +165,7 @@ def missing_requirements(entry: Entry) -> tuple[list[str], str | None]:
     absent: list[str] = []
     needs_extra: str | None = None
     for name, extra, conditional in requirements(entry.distribution):
-        if conditional or extra not in (None, entry.name) or _is_installed(name):
+        if conditional or extra not in (None, entry.name) or is_installed(name):
             continue
         absent.append(name)
         needs_extra = needs_extra or extra
@@ -185,11 +187,12 @@ def requirements(distribution: str) -> Iterator[tuple[str, str | None, bool]]:
             yield name.group(1), extra.group(1) if extra else None, bool(rest.strip(" ()"))
 
 
-def _is_installed(distribution: str) -> bool:
+def is_installed(distribution: str) -> bool:
+    """Whether a distribution is installed, or another build of what it offers."""
     try:
         importlib.metadata.distribution(distribution)
     except importlib.metadata.PackageNotFoundError:
-        return False
+        return is_importable(_OFFERED.get(_normalised(distribution), ""))
     return True
 
 

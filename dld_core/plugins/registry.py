@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import difflib
 import threading
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, cast
 
@@ -103,6 +104,18 @@ class Group(Generic[T]):
     def names(self) -> list[str]:
         """The sorted names of all registered parts, usable or not."""
         return sorted({entry.name for entry in self.entries()})
+
+    def name_of(self, part: type[Any]) -> str | None:
+        """The name that a class is registered under, or None; other parts are imported only if need be."""
+        target = f"{part.__module__}:{part.__qualname__}"
+        for entry in self.entries():
+            if entry.loaded is part or entry.target == target:
+                return entry.name
+        for entry in self.entries():
+            with suppress(DLDError):
+                if self._load(entry) is part:
+                    return entry.name
+        return None
 
     def get(self, name: str) -> type[T]:
         """The class registered under `name`, imported now if it was not.
@@ -209,6 +222,7 @@ selectors: Group[ResolutionSelector] = Group(
     "dld.selectors", "selector", "dld_core.interfaces:ResolutionSelector"
 )
 distillers: Group[Distiller] = Group("dld.distillers", "distiller", "dld_core.interfaces:Distiller")
+_BEST_FIRST = ("ppocr", "maskrcnn", "segmentation")
 GROUPS: tuple[Group[Any], ...] = (backends, selectors, distillers)
 
 
@@ -234,3 +248,9 @@ def locate(name: str, group: str | None = None) -> Group[Any]:
     chosen = having[0] if having else groups[0]
     chosen.find(name)
     return chosen
+
+
+def default_backend() -> str:
+    """What backend="auto" stands for: the best reader that is registered here."""
+    names = backends.names()
+    return next((name for name in _BEST_FIRST if name in names), names[0])

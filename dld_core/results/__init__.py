@@ -1,4 +1,4 @@
-"""What was read, in the forms that people use: pictures with words drawn on them.
+"""What was read, in the forms that people use: a `Page`, its words in reading order, pictures of them.
 
-In: a Page. Out: pictures. Others call `drawing`.
+In: words. Out: JSON and pictures. Others call `page.Page`, `reading_order` and `drawing`.
 """

@@ -28,6 +28,7 @@ _STOPS: tuple[tuple[float, Colour], ...] = (
     (1.0, (0, 140, 130)),
 )
 _FINE = 4  # shapes are drawn this much larger and averaged down: smooth edges
+_MOST_FINE = 16_000_000  # pixels; what is drawn of a polygon that fills a large picture is less fine
 _LONGEST_LABEL = 40  # characters
 _FONT = Path(__file__).parents[1] / "data" / "fonts" / "open-sans"
 _WORLD_FONTS = (
@@ -101,19 +102,18 @@ def save_picture(pixels: NDArray[np.uint8], path: str | Path) -> None:
 def _draw_outline(canvas: Image.Image, polygon: NDArray[Any], colour: Colour, line: float) -> None:
     """One polygon: a light tint inside, a clear line round it. Touches only the polygon's box."""
     margin = int(line) + 2
-    left, top = np.floor(polygon.min(axis=0)).astype(int) - margin
-    right, bottom = np.ceil(polygon.max(axis=0)).astype(int) + margin
-    left, top = max(int(left), 0), max(int(top), 0)
-    right, bottom = min(int(right), canvas.width), min(int(bottom), canvas.height)
-    if right <= left or bottom <= top:
+    low = np.clip(np.floor(polygon.min(axis=0)) - margin, 0, canvas.size).astype(int)
+    high = np.clip(np.ceil(polygon.max(axis=0)) + margin, 0, canvas.size).astype(int)
+    if (high <= low).any():
         return
-    size = right - left, bottom - top
-    points = [tuple(point) for point in ((polygon - (left, top)) * _FINE).tolist()]
-    shape = Image.new("L", (size[0] * _FINE, size[1] * _FINE))
+    width, height = (high - low).tolist()
+    fine = int(np.clip((_MOST_FINE / (width * height)) ** 0.5, 1, _FINE))
+    points = [tuple(point) for point in ((polygon - low) * fine).tolist()]
+    shape = Image.new("L", (width * fine, height * fine))
     pen = ImageDraw.Draw(shape)
     pen.polygon(points, fill=45)
-    pen.line([*points, points[0], points[1]], fill=235, width=round(line * _FINE), joint="curve")
-    canvas.paste(colour, (left, top), shape.resize(size, Image.Resampling.BOX))
+    pen.line([*points, points[0], points[1]], fill=235, width=round(line * fine), joint="curve")
+    canvas.paste(colour, (int(low[0]), int(low[1])), shape.resize((width, height), Image.Resampling.BOX))
 
 
 def _draw_labels(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,12 +23,15 @@ class Page:
     """What was read in one image, and what it took.
 
     Attributes:
-        words: in the order of the spotter; polygons in pixels of the original image as seen (after EXIF
+        words: in reading order; polygons in pixels of the original image as seen (after EXIF
             turning), whatever size was read.
         width, height: of that image, pixels. 0 where it could not be opened (see `error`).
         image: its path or name; None for what came from memory.
+        page: its number in that file, from 1.
         backend, weights: what read it.
-        scale: the short side fed to the spotter, as a fraction of its reference short side.
+        model: "teacher" or "student", whichever read it; "" where none did.
+        scale: the size fed to the spotter, as a fraction of the full size: the image's own, or that to which
+            a small image is enlarged.
         working_size: (width, height) fed to the spotter, pixels.
         gflops: FLOPs / 1e9 of reading it, a multiply-add counted as 2; None where the engine cannot tell.
         gflops_full: the same at full scale.
@@ -46,6 +50,7 @@ class Page:
     backend: str = ""
     scale: float = 1.0
     working_size: tuple[int, int] = (0, 0)
+    model: str = ""
     gflops: float | None = None
     gflops_full: float | None = None
     timings_ms: dict[str, float] = field(default_factory=dict)
@@ -54,7 +59,13 @@ class Page:
     escalated_from: float | None = None
     notes: list[str] = field(default_factory=list)
     error: str | None = None
+    page: int = 1
     schema_version: str = SCHEMA_VERSION
+
+    @property
+    def warnings(self) -> list[str]:
+        """The notes: what a reader of the page should know."""
+        return self.notes
 
     @property
     def text(self) -> str:
@@ -66,11 +77,13 @@ class Page:
         return {
             "schema_version": self.schema_version,
             "image": self.image,
+            "page": self.page,
             "width": self.width,
             "height": self.height,
             "backend": self.backend,
             "weights": self.weights,
             "device": self.device,
+            "model": self.model,
             "scale": self.scale,
             "escalated_from": self.escalated_from,
             "working_size": list(self.working_size),
@@ -82,12 +95,18 @@ class Page:
                 for w in self.words
             ],
             "notes": list(self.notes),
+            "warnings": list(self.warnings),
             "error": self.error,
         }
 
     def to_json(self, indent: int | None = None) -> str:
-        """`to_dict` as JSON (strict: no NaN), text kept as it is."""
-        return json.dumps(self.to_dict(), ensure_ascii=False, allow_nan=False, indent=indent)
+        """`to_dict` as JSON (strict: no NaN), text kept as it is. Bytes of a file name that are no UTF-8 are
+        escaped.
+        """
+        values = self.to_dict()
+        if self.image is not None:
+            values["image"] = os.fsencode(self.image).decode("utf-8", "backslashreplace")
+        return json.dumps(values, ensure_ascii=False, allow_nan=False, indent=indent)
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Page:

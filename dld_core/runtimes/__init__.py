@@ -1,5 +1,5 @@
-"""What networks run on: devices, and networks folded for reading.
+"""What networks run on: devices, networks folded for reading, norms by scale, converted graphs, weight files.
 
-In: modules and device strings. Out: the same networks, ready and fast.
-Others call `devices`, `folding`, `digest`.
+In: modules, files and device strings. Out: the same networks, ready and fast. Others call `devices`,
+`folding`, `norms`, `graph` and `weight_files`.
 """

@@ -1,14 +1,18 @@
-"""Device strings: what is asked for is what is used, or an error that says what there is."""
+"""Devices by name (one that is not there is an error that lists those that are), and CPU threads."""
 
 from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import cv2
+import torch
 
 from dld_core.errors import DeviceError
 
 
 def available_devices() -> list[str]:
     """Every device that torch can use here, as strings; "cpu" comes first."""
-    import torch
-
     found = ["cpu", *(f"cuda:{index}" for index in range(torch.cuda.device_count()))]
     return [*found, "mps"] if torch.backends.mps.is_available() else found
 
@@ -33,3 +37,17 @@ def resolve_device(asked: object = "auto") -> str:
             f"there is no device {asked!r} here{cause}; use auto or one of: {', '.join(available)}"
         )
     return name
+
+
+@contextmanager
+def cpu_threads(count: int | None) -> Iterator[int]:
+    """Let torch and OpenCV use so many threads inside (None: as many as now); gives the number in force."""
+    before, cv2_before = torch.get_num_threads(), cv2.getNumThreads()
+    try:
+        if count is not None:
+            torch.set_num_threads(count)
+            cv2.setNumThreads(count)
+        yield torch.get_num_threads()
+    finally:
+        torch.set_num_threads(before)
+        cv2.setNumThreads(cv2_before)

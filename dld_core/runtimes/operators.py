@@ -6,6 +6,7 @@ and recognisers of PP-OCRv6 need. Anything else is refused by name.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -154,3 +155,11 @@ OPERATORS: dict[str, Operator] = {
     "Unsqueeze": _unsqueeze,
     "Slice": _slice,
 }
+
+PRODUCTS: dict[str, Callable[[Sequence[int], Sequence[int], Sequence[int]], int]] = {
+    "Conv": lambda x, weight, out: math.prod(out) * math.prod(weight[1:]),
+    "ConvTranspose": lambda x, weight, out: math.prod(x) * math.prod(weight[1:]),
+    "MatMul": lambda a, b, out: math.prod(out) * a[-1],
+    "Gemm": lambda a, b, out: math.prod(out) * math.prod(a) // out[0],
+}
+"""From the shapes of a node's first two inputs and its output to multiply-adds."""

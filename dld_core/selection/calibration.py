@@ -11,7 +11,7 @@ selector that knew nothing would so become the best fixed scale for each price, 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 Floats = NDArray[np.float64]
-
 Scores = TypeVar("Scores", Floats, "Tensor")
 
 _RIDGE = 1.0  # as much as one more image says that nothing need be done
@@ -79,6 +78,14 @@ class Calibration:
         slope = np.array([1.0, 0.0]) + _ridge(np.hstack([stretch, shift]), off, weights)[:2]
         rest = wanted - _factors(slope, told) * given
         return cls(slope, _ridge(basis, rest, weights))
+
+
+@runtime_checkable
+class Calibrated(Protocol):
+    """A selector whose scores can be put right."""
+
+    def calibrate(self, found: Calibration | None = None) -> None:
+        """Correct what `forward` gives so from now on; None: as the network has it."""
 
 
 def _factors(slope: Floats, size_ratios: Floats) -> Floats:

@@ -1,60 +1,101 @@
-"""A selector on disk: one safetensors file whose header holds its options. Nothing is unpickled."""
+"""A selector on disk: one safetensors file whose header names its kind and options. Nothing is unpickled."""
 
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
+from typing import Any, Literal
 
-import torch
+from pydantic import ConfigDict, Json
+from safetensors.torch import save
+from torch import Tensor
 
-from dld_core.errors import WeightsError
-from dld_core.selection.config import SelectorConfig
-from dld_core.selection.network import DenseSelector
+from dld_core.config import PartConfig, write_file
+from dld_core.errors import ConfigError, UnknownPartError, WeightsError
+from dld_core.interfaces import ResolutionSelector
+from dld_core.plugins.registry import selectors
+from dld_core.runtimes.weight_files import read_safetensors
 
-_FORMAT = "dld-selector-1"
-_CALIBRATED = ("slope", "offset")
-
-
-def save_selector(selector: DenseSelector, path: str | Path, half: bool = True) -> Path:
-    """Write a selector; floating-point tensors in 16 bits unless `half` is off. Returns the path."""
-    from safetensors.torch import save
-
-    target = Path(path)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    state = {
-        name: (value.half() if half and value.is_floating_point() else value).cpu().contiguous()
-        for name, value in selector.state_dict().items()
-    }
-    header = {"format": _FORMAT, "config": json.dumps(selector.config.model_dump(mode="json"))}
-    unfinished = target.with_name(target.name + ".unfinished")
-    unfinished.write_bytes(save(state, header))
-    os.replace(unfinished, target)
-    return target
+FORMAT = "dld-selector-1"
+SELECTOR_FILE = "selector.safetensors"
+"""What a selector is called beside the weights that it chooses scales for."""
 
 
-def load_selector(path: str | Path) -> DenseSelector:
-    """Read one, in eval mode. Raises WeightsError for anything else than what `save_selector` wrote."""
-    from safetensors import SafetensorError, safe_open
+class SelectorHeader(PartConfig):
+    """What the header of the file holds.
 
-    file = Path(path)
-    try:
-        with safe_open(file, framework="pt") as content:
-            header = content.metadata() or {}
-            state = {name: content.get_tensor(name) for name in content.keys()}  # noqa: SIM118
-    except (OSError, SafetensorError) as error:
-        raise WeightsError(f"cannot read the selector {file} ({error}); check the path") from None
-    if header.get("format") != _FORMAT:
-        raise WeightsError(
-            f"{file} holds no selector; give the selector.safetensors that `dld distill` wrote"
+    Attributes:
+        format: of the file.
+        name: what the kind of selector is registered as.
+        config: its options.
+    """
+
+    model_config = ConfigDict(extra="ignore")
+
+    format: Literal["dld-selector-1"]
+    name: str = "dense"
+    config: Json[dict[str, Any]]
+
+
+def save_selector(selector: ResolutionSelector, path: str | Path, half: bool = True) -> Path:
+    """Write a selector; floating-point tensors in 16 bits unless `half` is off. Returns the path.
+
+    Raises:
+        ConfigError: its class is not registered, so that nobody could load it.
+        OSError: it cannot be written.
+    """
+    kind = type(selector)
+    name = selectors.name_of(kind)
+    if name is None:
+        raise ConfigError(
+            f"a {kind.__name__} cannot be saved, since a file names its kind of selector; offer the class "
+            f"as an entry point of '{selectors.group}', or by dld_core.plugins.registry.selectors.register"
         )
-    selector = DenseSelector(SelectorConfig.parse(json.loads(header["config"]), where=str(file)))
-    own = selector.state_dict()
-    state = {**{name: own[name] for name in _CALIBRATED}, **state}  # those that never were
-    for name in _CALIBRATED:
-        if state[name].ndim < own[name].ndim:  # those whose calibration is the same for all size_ratios
-            state[name] = torch.stack([state[name], torch.zeros_like(state[name])])
-    if {name: value.shape for name, value in own.items()} != {n: v.shape for n, v in state.items()}:
-        raise WeightsError(f"{file} does not fit the selector network of this version; fit it again")
-    selector.load_state_dict({name: value.to(own[name].dtype) for name, value in state.items()})
+    state = {
+        key: (value.half() if half and value.is_floating_point() else value).cpu().contiguous().clone()
+        for key, value in selector.state_dict().items()
+    }
+    config = json.dumps(selector.config.model_dump(mode="json"))
+    return write_file(Path(path), save(state, {"format": FORMAT, "name": name, "config": config}))
+
+
+def load_selector(path: str | Path) -> ResolutionSelector:
+    """Read a selector of any registered kind, in eval mode.
+
+    Raises:
+        WeightsError: the file is absent, damaged, or holds no selector that fits its kind.
+        UnknownPartError, BrokenPluginError, MissingExtraError: its kind cannot be had.
+    """
+    file = Path(path)
+    header, state = _read(file)
+    try:
+        part = selectors.get(header.name)
+    except UnknownPartError as error:
+        raise UnknownPartError(f"{file} needs a selector that is not installed. {error}") from None
+    try:
+        selector = part.create(**header.config)
+    except (ConfigError, TypeError) as error:
+        raise WeightsError(f"{file} is damaged: {error}; make the selector again") from None
+    try:
+        selector.load_state_dict(state)
+    except RuntimeError as error:
+        why = " ".join(str(error).split())
+        raise WeightsError(
+            f"{file} does not fit the selector '{header.name}' of this version ({why}); make it again"
+        ) from None
     return selector.eval()
+
+
+def selector_name(path: Path) -> str:
+    """Of which kind the selector in a file is. Raises WeightsError."""
+    return _read(path)[0].name
+
+
+def _read(file: Path) -> tuple[SelectorHeader, dict[str, Tensor]]:
+    state, header = read_safetensors(file)
+    try:
+        return SelectorHeader.parse(header), state
+    except ConfigError as error:
+        raise WeightsError(
+            f"{file} holds no selector ({error}); give the {SELECTOR_FILE} that `dld distill` wrote"
+        ) from None

@@ -12,8 +12,7 @@ from collections.abc import Sequence
 from pydantic import Field
 
 from dld_core.config import PartConfig
-
-DEFAULT_GAMMA = 0.2
+from dld_core.interfaces import DEFAULT_GAMMA
 
 
 class Policy(PartConfig):
@@ -36,28 +35,23 @@ class Policy(PartConfig):
         return self if "gamma" in self.model_fields_set else self.model_copy(update={"gamma": gamma})
 
     def choose(
-        self,
-        scores: Sequence[float],
-        costs: Sequence[float],
-        gflops: Sequence[float | None] | None = None,
-        milliseconds: Sequence[float] | None = None,
+        self, scores: Sequence[float], costs: Sequence[float], able: Sequence[int] | None = None
     ) -> int:
         """The index of the scale to read at.
 
         Args:
             scores: words lost at each scale.
             costs: of each scale, as a fraction of the full cost.
-            gflops: of each scale, for `budget`.
-            milliseconds: of each scale, for `max_latency_ms`.
+            able: indices of the scales that keep the limits; None for all.
 
         Returns:
-            The cheapest of those within the limits whose score plus price is smallest; where nothing is
-            within the limits, the cheapest of all.
+            The cheapest of the able scales whose score plus price is smallest; the cheapest of all where none
+            is able.
         """
-        able = self.within(len(costs), gflops, milliseconds)
-        if not able:
+        kept = range(len(costs)) if able is None else able
+        if not kept:
             return min(range(len(costs)), key=lambda i: costs[i])
-        return min(able, key=lambda i: (scores[i] + self.gamma * costs[i], costs[i]))
+        return min(kept, key=lambda i: (scores[i] + self.gamma * costs[i], costs[i]))
 
     def within(
         self, count: int, gflops: Sequence[float | None] | None, milliseconds: Sequence[float] | None

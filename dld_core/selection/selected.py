@@ -31,7 +31,7 @@ class SelectedScale:
     @property
     def spotter(self) -> Spotter:
         """What reads."""
-        return self.drs.spotter
+        return self.drs.costs.spotter
 
     def prepare(self, pixels: NDArray[np.uint8]) -> View:
         """Choose, and resize."""

@@ -1,6 +1,7 @@
-"""The cross-framework study: any systems on any sets, at fixed scales and at scales of a selector's choice.
+"""The cross-framework study: any systems on any sets, at fixed scales and at scales that a selector decides.
 
-`study(StudyConfig.load("study.yaml"), out)` is what `dld study` does.
+In: a `StudyConfig`. Out: tables and plots in a folder. Others call `study` (`dld study`), `ablation.ablate`
+(`dld ablate`) and `bench.bench` (`dld bench`).
 """
 
 from __future__ import annotations
@@ -11,7 +12,14 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+import torch
+
+from dld_core.evaluation import Lexicons, Protocol, read_ground_truth
+from dld_core.evaluation.reading import annotated_images
+from dld_core.study import report, table
 from dld_core.study.config import SetConfig, StudyConfig, SystemConfig
+from dld_core.study.memory import memory_of
+from dld_core.study.readings import System, read_set, settings_of
 
 __all__ = ["SetConfig", "StudyConfig", "SystemConfig", "study"]
 
@@ -34,15 +42,7 @@ def study(
         ConfigError: the folder holds readings under other settings, or a part is configured wrongly.
         DataError: a set has no images or is malformed.
     """
-    from dld_core.evaluation import Lexicons, Protocol, read_ground_truth
-    from dld_core.evaluation.reading import annotated_images
-    from dld_core.study import report, table
-    from dld_core.study.memory import memory_of
-    from dld_core.study.readings import System, read_set, settings_of
-
     if config.threads is not None:
-        import torch
-
         torch.set_num_threads(config.threads)
     protocol = Protocol.parse({"iou": config.iou}, "study")
     sets = {}
@@ -71,8 +71,6 @@ def study(
 
 
 def _about(config: StudyConfig) -> dict[str, Any]:
-    import torch
-
     threads = config.threads or torch.get_num_threads()
     return {
         "conditions": (

@@ -21,8 +21,13 @@ from pydantic import Field, field_validator
 
 from dld_core.config import PartConfig, read_yaml
 from dld_core.errors import ConfigError
-from dld_core.pipeline.parts import SELECTOR_FILE
+from dld_core.pipeline.folder import SELECTOR_FILE
+from dld_core.study import study
 from dld_core.study.config import DEFAULT_GAMMAS, SetConfig, StudyConfig, SystemConfig, checked_prices
+from dld_core.training.distill.config import DistillConfig
+from dld_core.training.distill.engine import distill
+from dld_core.training.selector.config import SelectorRunConfig
+from dld_core.training.selector.making import is_made, run_selector
 
 Say = Callable[[str], None]
 Track = Callable[[Iterable[Any]], Iterable[Any]]
@@ -104,8 +109,6 @@ def ablate(
     Raises:
         ConfigError, DataError, TrainingError, ...: as of `dld distill` and `dld study`.
     """
-    from dld_core.study import study
-
     config = AblationConfig.load(path)
     runs = config.runs(path.parent)
     kinds = {"data" in values for values in runs.values()}
@@ -128,9 +131,6 @@ def _students(
     config: AblationConfig, runs: Mapping[str, dict[str, Any]], out: Path, say: Say
 ) -> dict[str, SystemConfig]:
     """Teach the students; the teacher and they, as systems."""
-    from dld_core.training.distill.config import DistillConfig
-    from dld_core.training.distill.selecting import distill_with_selector
-
     settings = {name: DistillConfig.parse(values, where=f"variant {name!r}") for name, values in runs.items()}
     first = next(iter(settings.values()))
     systems = {
@@ -146,12 +146,12 @@ def _students(
     for name, run in settings.items():
         folder = out / folder_name(name)
         say(f"student {name!r}, in {folder}")
-        result = distill_with_selector(run, folder, resume=True, say=say)
+        result = distill(run, folder, resume=True, log=say)
         if result.reason == "interrupted":
             raise KeyboardInterrupt
         systems[name] = SystemConfig(
             backend=run.backend,
-            weights=str(folder),
+            weights=str(result.weights),
             options=run.options,
             student=False,
             selector=None,
@@ -164,9 +164,6 @@ def _selectors(
     config: AblationConfig, runs: Mapping[str, dict[str, Any]], out: Path, say: Say
 ) -> dict[str, SystemConfig]:
     """Make the selectors; their spotter, as one system that they all choose for."""
-    from dld_core.training.selector.run import SelectorRunConfig, run_selector
-    from dld_core.training.selector.training import is_made
-
     settings = {
         name: SelectorRunConfig.parse(values, where=f"variant {name!r}") for name, values in runs.items()
     }

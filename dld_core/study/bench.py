@@ -7,21 +7,33 @@ that a machine that slows down for a while slows all scales alike.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dld_core.evaluation.cost.counter import count
-from dld_core.evaluation.cost.memory import device_peak_bytes, peak_bytes, reset_device_peak, reset_peak
-from dld_core.evaluation.fixed import FixedScale
+from dld_core.evaluation.cost import count
+from dld_core.evaluation.cost.memory import device_peak_bytes, peak_bytes, reset_peak
+from dld_core.evaluation.fixed import Base, FixedScale
+from dld_core.pipeline.wrapper import DLDWrapper
+from dld_core.selection import CostModel, DynamicResolution
 from dld_core.selection.selected import SelectedScale
 
 Pixels = NDArray[np.uint8]
 Reader = FixedScale | SelectedScale
+
+
+def readers_of(wrapper: DLDWrapper, scales: Sequence[float], base: Base) -> list[Reader]:
+    """A wrapper's student at fixed scales and, where it has a selector, at the scale that it decides."""
+    readers: list[Reader] = [FixedScale(wrapper.spotter, scale, base) for scale in scales]
+    if wrapper.selector is not None:
+        costs = CostModel(wrapper.spotter, wrapper.working)
+        readers.append(SelectedScale(DynamicResolution(wrapper.selector, costs)))
+    return readers
+
+
 # A declared cost that is this far from the counted one is shown beside it.
 TOLERANCE = 0.01
 
@@ -40,7 +52,7 @@ class ScaleCost:
         gmacs: the same in multiply-adds.
         gflops_spotter: the part of it that is the spotter's (all but resizing).
         gflops_declared: what the spotter says of itself, or None.
-        gelements: elements / 1e9 that passed operators declared free of FLOPs (activations, pooling, ...).
+        gelements: elements / 1e9 that passed operators without FLOPs (activations, pooling, copies, ...).
         latency_ms_median, latency_ms_p95: over all images and repeats, one image at a time, from decoded
             pixels to words in the image's own coordinates.
         images_per_second: 1 / mean latency.
@@ -76,30 +88,19 @@ class ScaleCost:
 
 @dataclass(slots=True)
 class _Log:
-    sizes: list[tuple[int, int]] = field(default_factory=list)
-    words: list[int] = field(default_factory=list)
-    flops: list[float | None] = field(default_factory=list)
-    spotter: list[float | None] = field(default_factory=list)
-    elements: list[int] = field(default_factory=list)
-    declared: list[float | None] = field(default_factory=list)
+    """What was seen of one reader: means are taken of `counted`, which holds fields of ScaleCost by image."""
+
+    counted: list[dict[str, float | None]] = field(default_factory=list)
     seconds: list[float] = field(default_factory=list)
     memory: int = 0
     device_memory: int | None = None
 
     def summary(self, scale: float | str) -> ScaleCost:
-        height, width = np.mean(self.sizes, axis=0)
-        gflops = _mean_giga(self.flops)
         milliseconds = np.array(self.seconds) * 1e3
+        means: dict[str, Any] = {name: _mean([one[name] for one in self.counted]) for name in self.counted[0]}
         return ScaleCost(
             scale=scale,
-            width=float(width),
-            height=float(height),
-            words=float(np.mean(self.words)),
-            gflops=gflops,
-            gmacs=None if gflops is None else gflops / 2,
-            gflops_spotter=_mean_giga(self.spotter),
-            gflops_declared=_mean_giga(self.declared),
-            gelements=float(np.mean(self.elements)) / 1e9,
+            **means,
             latency_ms_median=float(np.median(milliseconds)),
             latency_ms_p95=float(np.quantile(milliseconds, 0.95)),
             images_per_second=1e3 / float(milliseconds.mean()),
@@ -108,9 +109,9 @@ class _Log:
         )
 
 
-def _mean_giga(values: Sequence[float | None]) -> float | None:
+def _mean(values: Sequence[float | None]) -> float | None:
     known = [value for value in values if value is not None]
-    return float(np.mean(known)) / 1e9 if known else None
+    return float(np.mean(known)) if known else None
 
 
 def bench(
@@ -141,64 +142,43 @@ def bench(
     for number in track(rounds) if track else rounds:
         for index, load in enumerate(images):
             pixels = load()
-            for place in _rotated(len(readers), number + index):
+            for step in range(len(readers)):
+                place = (step + number + index) % len(readers)
                 if number == 0:
-                    _count(readers[place], pixels, logs[place])
+                    logs[place].counted.append(_count(readers[place], pixels))
                 else:
                     _time(readers[place], pixels, logs[place], device)
         if number == 0:
-            _warm_up(readers, images[0](), warmup)
+            pixels = images[0]()
+            for reader in [*readers] * warmup:
+                reader.read(pixels)
     return [log.summary(reader.scale) for log, reader in zip(logs, readers, strict=True)]
 
 
-def _rotated(length: int, by: int) -> list[int]:
-    return [(place + by) % length for place in range(length)]
-
-
-def _warm_up(readers: Sequence[Reader], pixels: Pixels, times: int) -> None:
-    for _ in range(times):
-        for reader in readers:
-            reader.read(pixels)
-
-
-def _count(reader: Reader, pixels: Pixels, log: _Log) -> None:
+def _count(reader: Reader, pixels: Pixels) -> dict[str, float | None]:
     view, resizing = count(lambda: reader.prepare(pixels))
     words, reading = count(lambda: reader.spot(view))
-    log.sizes.append(view.size)
-    log.words.append(len(words))
-    declared = reader.spotter.flops(*view.size, len(words))
-    spent = reading.check().flops or declared
-    log.flops.append(None if spent is None else resizing.check().flops + spent)
-    log.spotter.append(spent)
-    log.elements.append(resizing.elements + reading.elements)
-    log.declared.append(declared)
+    height, width = view.size
+    declared = reader.spotter.flops(height, width, len(words))
+    spotter = reading.check().flops or declared
+    total = None if spotter is None else (resizing.check().flops + spotter) / 1e9
+    return {
+        "height": height,
+        "width": width,
+        "words": len(words),
+        "gflops": total,
+        "gmacs": None if total is None else total / 2,
+        "gflops_spotter": None if spotter is None else spotter / 1e9,
+        "gflops_declared": None if declared is None else declared / 1e9,
+        "gelements": (resizing.elements + reading.elements) / 1e9,
+    }
 
 
 def _time(reader: Reader, pixels: Pixels, log: _Log, device: str) -> None:
-    reset_peak()
-    reset_device_peak(device)
+    reset_peak(device)
     start = time.perf_counter()
     reader.read(pixels)
     log.seconds.append(time.perf_counter() - start)
     log.memory = max(log.memory, peak_bytes())
     used = device_peak_bytes(device)
     log.device_memory = used if used is None else max(log.device_memory or 0, used)
-
-
-@contextmanager
-def threads(number: int | None) -> Iterator[int]:
-    """Let torch and OpenCV use so many threads; gives the number in force."""
-    import torch
-
-    from dld_core.images.opencv import import_cv2
-
-    cv2 = import_cv2()
-    before, cv2_before = torch.get_num_threads(), cv2.getNumThreads()
-    try:
-        if number is not None:
-            torch.set_num_threads(number)
-            cv2.setNumThreads(number)
-        yield torch.get_num_threads()
-    finally:
-        torch.set_num_threads(before)
-        cv2.setNumThreads(cv2_before)

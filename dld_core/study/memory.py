@@ -9,6 +9,11 @@ from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from dld_core.evaluation.cost.memory import peak_bytes
+from dld_core.images import open_image
+from dld_core.runtimes.devices import cpu_threads
+from dld_core.study.readings import System
+
 if TYPE_CHECKING:
     from dld_core.study.config import StudyConfig, SystemConfig
 
@@ -50,10 +55,6 @@ def _apart(config: SystemConfig, device: str, threads: int | None, paths: Sequen
 
 
 def _read_and_watch(config: SystemConfig, device: str, threads: int | None, paths: Sequence[Path]) -> Peaks:
-    from dld_core.evaluation.cost.memory import peak_bytes
-    from dld_core.images import open_image
-    from dld_core.study.readings import System, cpu_threads
-
     found = {}
     with cpu_threads(threads):
         system = System("", config, device)

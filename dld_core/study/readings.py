@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -18,15 +17,16 @@ from numpy.typing import NDArray
 from torch import nn
 
 from dld_core.errors import ConfigError, DataError
+from dld_core.evaluation.choice import border_cuts, without_borders
 from dld_core.evaluation.fixed import Base, FixedScale
 from dld_core.evaluation.words import ImageWords
 from dld_core.images import open_image
-from dld_core.interfaces import Spotter
-from dld_core.pipeline.parts import find_selector
+from dld_core.pipeline.models import find_selector
+from dld_core.pipeline.wrapper import DLDWrapper
+from dld_core.runtimes.devices import cpu_threads
 from dld_core.runtimes.digest import digest_of
-from dld_core.selection import DynamicResolution, Policy, ScaleDecision
+from dld_core.selection import CostModel, DynamicResolution, Policy, ScaleDecision
 from dld_core.study.config import StudyConfig, SystemConfig
-from dld_core.training.selector.measure import border_cuts, without_borders
 from dld_core.types import Word
 
 By = tuple[str, str, str]
@@ -109,19 +109,6 @@ class ImageRecord:
         return cls(values["name"], readings, [Choosing(**c) for c in values["choices"]])
 
 
-@contextmanager
-def cpu_threads(count: int | None) -> Iterator[None]:
-    """Inside, torch (and what asks it) has so many threads; None leaves it as it is."""
-    import torch
-
-    before = torch.get_num_threads()
-    torch.set_num_threads(count or before)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
-
-
 class System:
     """A system of the study, ready to read.
 
@@ -132,8 +119,6 @@ class System:
     """
 
     def __init__(self, name: str, config: SystemConfig, device: str) -> None:
-        from dld_core.pipeline.wrapper import DLDWrapper
-
         self.name = name
         self.oracle = config.oracle
         self.threads = config.threads
@@ -142,7 +127,7 @@ class System:
                 config.backend, config.weights, device, selector=config.selector, **config.options
             )
         spotter = self.wrapper.spotter if config.student else self.wrapper.teacher
-        self.spotter: Spotter = spotter
+        self.spotter = spotter
         self.readers = [
             *(FixedScale(spotter, scale, "reference") for scale in config.scales),
             *(FixedScale(spotter, scale, "native") for scale in config.native_scales),
@@ -166,9 +151,8 @@ class System:
                     f"{selector.scales}; 'scales' lacks {sorted(missing)}"
                 )
         limits = self.wrapper.working
-        return {
-            name: DynamicResolution(selector, self.spotter, limits) for name, selector in selectors.items()
-        }
+        costs = CostModel(self.spotter, limits)
+        return {name: DynamicResolution(selector, costs) for name, selector in selectors.items()}
 
     def digest(self) -> str | None:
         """A name for the weights of the spotter; None where there are none."""
@@ -289,7 +273,7 @@ def _known(record: Path, settings: str) -> Iterator[ImageRecord]:
         record.write_text(settings + "\n", encoding="utf-8")
         return
     text = record.read_text(encoding="utf-8")
-    first, *lines = text.splitlines()
+    first, *lines = text.removesuffix("\n").split("\n")  # not splitlines: U+2028 may stand in a text
     if lines and not text.endswith("\n"):  # the writer was stopped in the middle of a line
         lines.pop()
         record.write_text("".join(f"{line}\n" for line in (first, *lines)), encoding="utf-8")

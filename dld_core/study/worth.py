@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 
+from dld_core.evaluation.choice import Reached, hmean_at
 from dld_core.evaluation.outcomes import outcomes
 from dld_core.evaluation.words import ImageWords
 from dld_core.study.readings import Reading
-from dld_core.training.selector.oracle import Reached, hmean_at
 
 Row = dict[str, Any]
 

@@ -6,8 +6,8 @@
         def make(self):
             return MySpotter.create(weights=None)
 
-Every contract is numbered (docs/contract.md) and cited by number where it is broken. `dld check NAME` runs
-the same contracts on an installed part.
+In: a part. Out: the contracts that it breaks, by the numbers of docs/contract.md. `dld check NAME` runs the
+same contracts on an installed part.
 """
 
 from dld_core.testing.decoder import SequenceDecoderContract

@@ -8,7 +8,6 @@ import dataclasses
 import torch
 from torch import Tensor
 
-from dld_core.decoders.charset import Charset
 from dld_core.interfaces import Distiller, SequenceDecoder
 from dld_core.testing import compare, samples
 from dld_core.testing.kit import contract, require
@@ -32,7 +31,7 @@ class DistillerContract:
     def make_decoder(self) -> SequenceDecoder:
         """The student's decoder; the same weights every time."""
         with compare.seeded():
-            return ColumnDecoder(Charset(_CHARSET), _FEATURES)
+            return ColumnDecoder(_CHARSET, _FEATURES)
 
     def make_trace(self, seed: int, words: int = _WORDS) -> RecognitionTrace:
         """A trace of so many words whose tensors depend on the seed; targets depend on nothing."""

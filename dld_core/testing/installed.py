@@ -47,7 +47,9 @@ def case_of(
         with seeded():
             if issubclass(part, Spotter):
                 return part.create(weights=weights, **options)
-            return part(**options).eval()
+            return (
+                part.create(**options) if issubclass(part, ResolutionSelector) else part(**options)
+            ).eval()
 
     _try_out(name, make)
     contracts = next(case for kind, case in _CONTRACTS if issubclass(part, kind))

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from dld_core.decoders.charset import Charset
 from dld_core.interfaces import SequenceDecoder
 from dld_core.types import Hypotheses
 
@@ -20,7 +19,7 @@ class ColumnDecoder(SequenceDecoder):
         features: D of the context.
     """
 
-    def __init__(self, charset: Charset, features: int) -> None:
+    def __init__(self, charset: str, features: int) -> None:
         super().__init__()
         self.charset = charset
         self.end_id = len(charset)
@@ -30,15 +29,16 @@ class ColumnDecoder(SequenceDecoder):
 
     def encode(self, texts: Sequence[str]) -> Tensor:
         """Each text, its end token, then padding: [N, L]."""
-        rows = [[*self.charset.ids(text), self.end_id] for text in texts]
+        rows = [[*(self.charset.index(c) for c in t if c in self.charset), self.end_id] for t in texts]
         length = max(map(len, rows), default=1)
         padded = [row + [self.pad_id] * (length - len(row)) for row in rows]
         return torch.tensor(padded, dtype=torch.int64).reshape(len(rows), length)
 
     def decode(self, tokens: Tensor) -> list[str]:
         """What stands before the first end token."""
-        rows = tokens.tolist()
-        return [self.charset.text(r[: r.index(self.end_id) if self.end_id in r else len(r)]) for r in rows]
+        ends = [row.index(self.end_id) if self.end_id in row else len(row) for row in tokens.tolist()]
+        rows = zip(tokens.tolist(), ends, strict=True)
+        return ["".join(self.charset[i] for i in row[:end] if i < self.end_id) for row, end in rows]
 
     def logits(self, context: Tensor, targets: Tensor) -> Tensor:
         """[N, L, V], one step for each target; columns beyond the context repeat its last one."""

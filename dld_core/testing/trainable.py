@@ -214,6 +214,26 @@ class TrainableSpotterContract(SpotterContract, SequenceDecoderContract):
             require(not any(m.training for m in spotter.modules()), ".eval() left something in training mode")
             spotter.predict(self.images()[:1])
 
+    @contract(
+        "T14", "where a batch has `regions`, training and teaching read these, and nothing is moved again"
+    )
+    def test_t14_reads_the_regions_given(self) -> None:
+        """So that teacher and student share one jitter per word: equal spotters have equal features."""
+        spotter, given = self.make(), self.batch()
+        given.regions = [[polygon + 3 for polygon in image] for image in given.polygons]
+        spotter.train()
+        for module in spotter.modules():  # norms and dropout as in use
+            if isinstance(module, nn.modules.batchnorm._NormBase | nn.modules.dropout._DropoutNd):
+                module.eval()
+        with torch.no_grad(), compare.seeded():
+            student = spotter.forward_train(given).trace
+            teacher = spotter.eval().teacher_outputs(given).trace
+            still = spotter.recognize(self.batch()).roi_features
+        for name in ("roi_features", "context"):
+            gap = float((getattr(student, name) - getattr(teacher, name)).abs().max())
+            require(gap <= 1e-4, f"{name} of teacher and student differ by {gap:.5f}")
+        require(not torch.allclose(still, teacher.roi_features, atol=1e-4), "the regions were not read")
+
     def _train(self, spotter: TrainableSpotter, given: Batch) -> TrainOutput:
         """A training forward pass with fixed random generators (proposals may be sampled)."""
         spotter.train()

@@ -1,6 +1,7 @@
-"""Teaching a spotter: one loop for a CPU, one GPU and several.
+"""Training: one loop for a CPU, one GPU and several, and what it can teach.
 
-`train(TrainConfig.load("train.yaml"), out="runs/mine")` is what `dld train` does.
+In: a `TrainConfig`, a `DistillConfig`, a `SelectorRunConfig`. Out: a run folder with weights. Others call
+`train` (`dld train`); `distill` teaches a student, `selector` makes a selector.
 """
 
 from __future__ import annotations

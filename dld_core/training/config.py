@@ -176,7 +176,7 @@ class TrainConfig(PartConfig):
     @classmethod
     def _sizes(cls, values: Any) -> Any:
         listed = values if isinstance(values, list | tuple) else [values]
-        return tuple((v, v) if isinstance(v, int) else tuple(v) for v in listed)
+        return tuple((v, v) if isinstance(v, int) else v for v in listed)
 
     @field_validator("validation", mode="before")
     @classmethod

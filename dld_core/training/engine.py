@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import math
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import torch
 from lightning_fabric import Fabric
@@ -16,21 +16,22 @@ from torch import Tensor, nn
 
 from dld_core.data.dataset import BatchStream, batches
 from dld_core.errors import TrainingError
-from dld_core.interfaces import TrainableSpotter
+from dld_core.interfaces import BUNDLED, TrainableSpotter
+from dld_core.pipeline.folder import MODEL, Index, differing_options, write_index
 from dld_core.plugins.hooks import hooks
 from dld_core.training import checkpoint
-from dld_core.training.batch_file import save_batch
-from dld_core.training.clock import Clock
+from dld_core.training.checkpoint import Checkpoint, save_batch
 from dld_core.training.config import TrainConfig
-from dld_core.training.interrupt import Interrupt
-from dld_core.training.logbook import Logbook
+from dld_core.training.log import Logbook, Reporter
 from dld_core.training.optim import Average, build_optimizer, freeze, learning_rate, set_rate
-from dld_core.training.progress import Reporter
-from dld_core.training.runtime import build_spotter, make_fabric, seed_everything
+from dld_core.training.runtime import Clock, Interrupt, build_trainable, make_fabric, seed_everything
 from dld_core.training.tasks import Step, Task, read_trace, total_loss
+from dld_core.training.teachable import check_words
 from dld_core.training.validation import Validator
-from dld_core.training.weights import export, initialise, save_tensors
+from dld_core.training.weights import initialise, save_weights
 from dld_core.types import Batch, TrainOutput
+
+_UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS, errno.EACCES, errno.EPERM)
 
 
 @dataclass
@@ -42,7 +43,7 @@ class TrainResult:
         step: steps taken in all.
         words: words seen in all.
         reason: "steps" (all taken), "time" (minutes used up) or "interrupted".
-        weights: the exported model.safetensors.
+        weights: the file of what was learnt.
         metrics: the last values logged.
         chief: whether this process is the one that writes (of several, the first).
     """
@@ -70,7 +71,7 @@ def train(
 
     Args:
         config: what and how.
-        out: folder of the run: checkpoints/, metrics.csv, model.safetensors (averaged weights), config.json.
+        out: folder of the run: model.safetensors (averaged weights) and dld.json; checkpoints/, metrics.csv.
         resume: go on from the newest checkpoint in `out`, exactly; start anew where there is none.
         max_minutes: stop after that time from now; `schedule: time` decays the rate to end then.
         devices: processes, one per device; None takes torchrun's number, else one.
@@ -79,7 +80,7 @@ def train(
 
     Raises:
         ConfigError, DataError, WeightsError, DeviceError: something named in the config is wrong.
-        TrainingError: the folder holds another run, or a loss is not finite.
+        TrainingError: the folder holds another run or cannot be written, or a loss is not finite.
     """
     fabric = make_fabric(config, devices)
     fabric.launch()
@@ -101,11 +102,12 @@ class Trainer:
 
     Attributes:
         kind: of the run, for hooks.
-        others: what learns beside the spotter, by name: it is optimised, saved in checkpoints and exported to
-            NAME.safetensors (as it is, not averaged).
+        weights_file: what the averaged weights are called.
+        others: what learns beside the spotter, by name: it is optimised and saved in checkpoints.
     """
 
     kind = "train"
+    weights_file = MODEL
 
     def __init__(
         self,
@@ -146,7 +148,11 @@ class Trainer:
     def _build(self, spotter: TrainableSpotter | None, fresh: bool) -> None:
         config = self.config
         seed_everything(config.seed)
-        self.spotter = spotter if spotter is not None else build_spotter(config)
+        weights = BUNDLED if config.init and config.init.bundled else None
+        self.spotter = (
+            build_trainable(config.backend, weights, config.options) if spotter is None else spotter
+        )
+        check_words(self.stream.sources, self.spotter, config.backend, self.reporter.log)
         self._start(fresh)
         self.still = freeze(self.spotter, config.freeze)
         self.spotter.to(self.fabric.device)
@@ -172,7 +178,7 @@ class Trainer:
         init = self.config.init
         if init and fresh and not init.bundled:
             report = initialise(self.spotter, init)
-            self.reporter.say(f"weights from {init.path}: {report}")
+            self.reporter.log(f"weights from {init.path}: {report}")
 
     def _task(self) -> Task:
         """What a step computes."""
@@ -186,16 +192,21 @@ class Trainer:
     def _restore(self, path: Path) -> float:
         """Take everything from a checkpoint; returns the seconds that its run has taken."""
         content = checkpoint.load(path)
-        checkpoint.check_config(path, content["config"], self.config)
-        self.spotter.load_state_dict(content["model"])
-        self.average.load(content["ema"], content["ema_updates"])
-        for name, other in self.others.items():
-            other.load_state_dict(content["others"][name])
-        self.optimizer.load_state_dict(content["optimizer"])
-        self.step, self.data_index = content["step"], content["data_index"]
-        self.words, self.best = content["words"], content["best"]
-        self.reporter.say(f"going on from {path} (step {self.step}, {self.words} words seen)")
-        return float(content["elapsed"])
+        checkpoint.check_config(path, content.config, self.config)
+        try:
+            self.spotter.load_state_dict(content.model)
+            self.average.load(content.ema, content.ema_updates)
+            for name, other in self.others.items():
+                other.load_state_dict(content.others[name])
+            self.optimizer.load_state_dict(content.optimizer)
+        except (RuntimeError, KeyError, ValueError, TypeError, AttributeError) as error:
+            raise TrainingError(
+                f"{path} does not fit this run ({error}); start anew with 'init: {path}'"
+            ) from error
+        self.step, self.data_index, self.words = content.step, content.data_index, content.words
+        self.best = content.best
+        self.reporter.log(f"going on from {path} (step {self.step}, {self.words} words seen)")
+        return content.elapsed
 
     # -- running --------------------------------------------------------------------------------------------
 
@@ -214,14 +225,19 @@ class Trainer:
             begun = self.step
             try:
                 reason = self._loop(data)
+                weights = self.save()
             except Exception as error:
                 # Hours of work must not be lost to a failing disk or a killed worker.
                 if self.step > begun and not isinstance(error, TrainingError):
                     with suppress(Exception):
                         self.save()
+                if isinstance(error, OSError) and error.errno in _UNWRITABLE:
+                    raise TrainingError(
+                        f"cannot write {error.filename or self.out} ({error.strerror}); make room, and go on "
+                        f"with --resume: {len(checkpoint.saved(self.out))} checkpoints are whole"
+                    ) from error
                 raise
-            weights = self.save()
-            self.reporter.say(f"stopped after {self.step} steps ({reason}); weights in {weights}")
+            self.reporter.log(f"stopped after {self.step} steps ({reason}); weights in {weights}")
         metrics = dict(self.log.recent) if self.log else {}
         return TrainResult(self.out, self.step, self.words, reason, weights, metrics, self.chief)
 
@@ -232,7 +248,7 @@ class Trainer:
             for module in self.still:
                 module.eval()
             if self._step(data):
-                self._look()
+                self._validate()
                 if time.monotonic() - self.last_saved >= 60 * self.config.checkpoint_minutes:
                     self.save()
         return reason
@@ -287,7 +303,7 @@ class Trainer:
         self.optimizer.zero_grad(set_to_none=True)
         self.average.update(self.spotter)
         self.step += 1
-        self._tell(output, {"lr": rate, "grad_norm": norm})
+        self._log_step(output, {"lr": rate, "grad_norm": norm})
         return True
 
     def _accumulate(self, data: Iterator[Batch], progress: float) -> TrainOutput | None:
@@ -345,11 +361,11 @@ class Trainer:
                 f"{text}, the weights before it in {saved}. Lower 'lr', or go on without that batch by "
                 "--resume ('skip_bad_steps' does so by itself)"
             )
-        self.reporter.say(f"{text}; left out")
+        self.reporter.log(f"{text}; left out")
 
-    # -- telling and saving ---------------------------------------------------------------------------------
+    # -- logging and saving ---------------------------------------------------------------------------------
 
-    def _tell(self, output: TrainOutput, values: dict[str, float]) -> None:
+    def _log_step(self, output: TrainOutput, values: dict[str, float]) -> None:
         """Log every `log_steps` steps; hooks hear of every step."""
         due = self.log is not None and (self.step % self.config.log_steps == 0 or self.step == 1)
         if not due and not hooks.listening("step_ended"):
@@ -363,42 +379,45 @@ class Trainer:
                 values = {**values, "word_accuracy": reading.accuracy}
             self.log.steps(self.step, self.words, self.waited, losses, values)
 
-    def _look(self) -> None:
+    def _validate(self) -> None:
         """Validate when it is time, and keep the best weights."""
         if self.validator is None or self.log is None or self.step % self.validator.every:
             return
         found = self.validator(self.average.state)
-        self.log.look(self.step, self.words, found)
+        self.log.validation(self.step, self.words, found)
         value = self.validator.merit(found)
         if value is not None and value > self.best:
             self.best = value
-            self._export(self.out / "best", {"best": value})
+            self._export(self.out / "best", best=value)
 
     def save(self) -> Path:
-        """A checkpoint and the exported weights; only the first process writes."""
+        """A checkpoint and the averaged weights; only the first process writes. Raises OSError."""
         self.last_saved = time.monotonic()
         if not self.chief:
-            return self.out / "model.safetensors"
-        content: dict[str, Any] = {
-            "model": self.spotter.state_dict(),
-            "ema": self.average.state,
-            "ema_updates": self.average.updates,
-            "others": {name: other.state_dict() for name, other in self.others.items()},
-            "optimizer": self.optimizer.state_dict(),
-            "step": self.step,
-            "data_index": self.data_index,
-            "words": self.words,
-            "best": self.best,
-            "elapsed": self.clock.elapsed,
-            "config": checkpoint.dump_config(self.config),
-        }
+            return self.out / self.weights_file
+        content = Checkpoint(
+            model=self.spotter.state_dict(),
+            ema=self.average.state,
+            ema_updates=self.average.updates,
+            others={name: other.state_dict() for name, other in self.others.items()},
+            optimizer=self.optimizer.state_dict(),
+            step=self.step,
+            data_index=self.data_index,
+            words=self.words,
+            best=self.best,
+            elapsed=self.clock.elapsed,
+            config=checkpoint.dump_config(self.config),
+        )
         checkpoint.save(self.out, content, self.config.keep)
-        for name, other in self.others.items():
-            save_tensors(self.out / f"{name}.safetensors", other.state_dict())
-        return self._export(self.out, {})
+        return self._export(self.out)
 
-    def _export(self, folder: Path, more: dict[str, float]) -> Path:
-        seconds = round(self.clock.elapsed, 1)
-        about = {"step": self.step, "words": self.words, "seconds": seconds, **more}
+    def _export(self, folder: Path, **more: float) -> Path:
+        """The averaged weights, and what they are."""
         config = self.config
-        return export(folder, self.average.state, config.backend, config.options, about, config.half)
+        path = folder / self.weights_file
+        save_weights(path, self.average.state, config.backend, config.options, config.half)
+        options = differing_options(self.spotter.config_type.parse(config.options))
+        about = {"step": self.step, "words": self.words, "seconds": round(self.clock.elapsed, 1), **more}
+        provenance = {"command": f"dld {self.kind}", **about}
+        write_index(folder, Index(backend=config.backend, options=options, provenance=provenance))
+        return path

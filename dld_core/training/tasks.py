@@ -36,12 +36,10 @@ class Task(nn.Module):
         self.spotter = spotter
         self.recognition_only = config.task == "recognition"
         self.weights = dict(config.losses)
-        self.progress = 0.0
 
     def forward(self, step: Step) -> TrainOutput:
         """Named losses times their weights, and the trace."""
-        self.progress = step.progress
-        output = self._output(step.batch)
+        output = self._output(step.batch, step.progress)
         unknown = sorted(self.weights.keys() - output.losses.keys())
         if unknown:
             known = ", ".join(sorted(output.losses))
@@ -49,10 +47,15 @@ class Task(nn.Module):
         losses = {name: loss * self.weights.get(name, 1.0) for name, loss in output.losses.items()}
         return TrainOutput(losses, output.trace)
 
-    def _output(self, batch: Batch) -> TrainOutput:
-        if not self.recognition_only:
-            return self.spotter.forward_train(batch)
-        return self.spotter.recognition_losses(batch)
+    def _output(self, batch: Batch, progress: float) -> TrainOutput:
+        del progress
+        return self._own(batch)
+
+    def _own(self, batch: Batch) -> TrainOutput:
+        """The spotter's losses."""
+        return (self.spotter.recognition_losses if self.recognition_only else self.spotter.forward_train)(
+            batch
+        )
 
 
 def total_loss(losses: dict[str, Tensor]) -> Tensor:
@@ -92,10 +95,10 @@ def read_trace(spotter: TrainableSpotter, trace: RecognitionTrace, limit: int | 
     if not len(targets):
         return Reading()
     best = spotter.decoder.beam_search(trace.context[:limit].detach(), k=1)
-    said = spotter.decoder.decode(best.tokens[:, 0])
-    meant = spotter.decoder.decode(targets)
+    read = spotter.decoder.decode(best.tokens[:, 0])
+    wanted = spotter.decoder.decode(targets)
     return Reading(
-        len(meant),
-        sum(a == b for a, b in zip(said, meant, strict=True)),
-        sum(a.lower() == b.lower() for a, b in zip(said, meant, strict=True)),
+        len(wanted),
+        sum(a == b for a, b in zip(read, wanted, strict=True)),
+        sum(a.lower() == b.lower() for a, b in zip(read, wanted, strict=True)),
     )

@@ -1,4 +1,4 @@
-"""Weights in and out: starting from another model's, and exporting what was learnt."""
+"""Weights in and out: starting from another model's, and writing what was learnt."""
 
 from __future__ import annotations
 
@@ -10,9 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from dld_core.config import replacing
 from dld_core.errors import WeightsError
+from dld_core.pipeline.folder import model_file, student_file
+from dld_core.runtimes.weight_files import read_safetensors
 from dld_core.training.config import InitConfig
 
 
@@ -24,10 +28,6 @@ class InitReport:
     missing: list[str] = field(default_factory=list)
     unused: list[str] = field(default_factory=list)
     mismatched: list[str] = field(default_factory=list)
-
-    @property
-    def complete(self) -> bool:
-        return not (self.missing or self.mismatched)
 
     def __str__(self) -> str:
         lines = [f"{len(self.loaded)} tensors loaded"]
@@ -43,11 +43,16 @@ class InitReport:
 
 
 def initialise(model: nn.Module, config: InitConfig) -> InitReport:
-    """Load by name what fits. Raises WeightsError when nothing fits, or not all and `partial` is off."""
-    report = copy_matching(model, _rename(read_weights(config.path), config.rename), config.only)
+    """Load by name what fits; of a folder, the student where it has one.
+
+    Raises WeightsError when nothing fits, or not all and `partial` is off.
+    """
+    path = Path(config.path)
+    source = read_weights(student_file(path) if path.is_dir() else path)
+    report = copy_matching(model, _rename(source, config.rename), config.only)
     if not report.loaded:
         raise WeightsError(f"nothing in {config.path} fits the model: {report}; check 'init' (its 'rename')")
-    if not (config.partial or report.complete):
+    if not config.partial and (report.missing or report.mismatched):
         raise WeightsError(
             f"{config.path} does not fit the model: {report}; set 'init.partial: true' to allow it"
         )
@@ -76,25 +81,24 @@ def copy_matching(model: nn.Module, source: Mapping[str, Tensor], only: Sequence
 
 
 def read_weights(path: str | Path) -> dict[str, Tensor]:
-    """Tensors by name, of a .safetensors file, a folder that holds model.safetensors, or a checkpoint (.pt).
+    """Tensors by name, of a .safetensors file, of the model in a folder, or of a checkpoint (.pt).
 
     Of a checkpoint the averaged weights are taken. Nothing is unpickled beyond tensors and plain values.
     """
-    from safetensors.torch import load_file
-
     file = Path(path)
-    file = file / "model.safetensors" if file.is_dir() else file
+    file = model_file(file) if file.is_dir() else file
     try:
         if file.suffix != ".pt":
-            return load_file(file)
+            return read_safetensors(file)[0]
         content = torch.load(file, map_location="cpu", weights_only=True)
-        return dict(content.get("ema") or content["model"])
-    except OSError as error:
-        raise WeightsError(
-            f"cannot read the weights {file}: {error.strerror or error}; check the path"
-        ) from None
+        state = dict(content.get("ema") or content["model"])
+    except WeightsError:
+        raise
     except Exception as error:
         raise WeightsError(f"{file} does not hold weights ({error}); give a .safetensors file") from error
+    if not all(isinstance(name, str) and isinstance(value, Tensor) for name, value in state.items()):
+        raise WeightsError(f"{file} does not hold weights by name; give a .safetensors file")
+    return state
 
 
 def _rename(source: Mapping[str, Tensor], rename: Mapping[str, str]) -> dict[str, Tensor]:
@@ -109,47 +113,24 @@ def _rename(source: Mapping[str, Tensor], rename: Mapping[str, str]) -> dict[str
     return {**kept, **renamed}
 
 
-def export(
-    folder: Path,
-    state: Mapping[str, Tensor],
-    backend: str,
-    options: Mapping[str, Any],
-    about: Mapping[str, Any],
-    half: bool = False,
+def save_weights(
+    path: Path, state: Mapping[str, Tensor], backend: str, options: Mapping[str, Any], half: bool = False
 ) -> Path:
-    """Write model.safetensors and config.json; returns the weights' path.
+    """Write a .safetensors file whose header names backend and options; returns its path.
 
     Args:
-        folder: where to; made when absent.
-        state: tensors by name.
-        backend: name of the spotter.
-        options: its options, as they must be given to `create`.
-        about: anything else for config.json (steps, words seen, settings).
-        half: store floating-point tensors in 16 bits where they fit in its range.
+        half: store floating-point tensors in 16 bits where they fit in their range.
+
+    Raises:
+        OSError: it cannot be written; nothing is left then.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    content = {"backend": backend, "options": dict(options), **about}
-    path = folder / "model.safetensors"
-    save_tensors(path, state, half, {"backend": backend, "options": json.dumps(dict(options))})
-    text = json.dumps(content, indent=2, default=str) + "\n"
-    (folder / "config.json.tmp").write_text(text, encoding="utf-8")
-    (folder / "config.json.tmp").replace(folder / "config.json")
+    tensors = {name: _stored(value, half) for name, value in state.items()}
+    with replacing(path) as partial:
+        save_file(tensors, partial, {"backend": backend, "options": json.dumps(dict(options))})
     return path
 
 
-def save_tensors(
-    path: Path, state: Mapping[str, Tensor], half: bool = False, metadata: Mapping[str, str] | None = None
-) -> None:
-    """Write a .safetensors file, whole or not at all; `half` as in `export`."""
-    from safetensors.torch import save_file
-
-    partial = path.with_name(path.name + ".tmp")
-    tensors = {name: _store(value, half) for name, value in state.items()}
-    save_file(tensors, partial, metadata=dict(metadata or {}))
-    partial.replace(path)
-
-
-def _store(value: Tensor, half: bool) -> Tensor:
+def _stored(value: Tensor, half: bool) -> Tensor:
     value = value.detach().cpu()
     if half and value.dtype == torch.float32 and bool((value.abs() < 65504).all()):
         value = value.half()

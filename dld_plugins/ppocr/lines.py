@@ -1,7 +1,8 @@
-"""Lines: cut out of the image, brought to the recogniser's height, and their readings cut into words.
+"""Lines: cut out of the image at the recogniser's height, and their readings cut into words.
 
-As PP-OCR's engines do it. Sources: RapidOCR 3.10 (`process_img`, `ch_ppocr_rec`, `cal_rec_boxes`;
-Apache-2.0), after PaddleOCR.
+A word ends where the recogniser sees a space. It sees more of them than it prints: between the words of a
+narrow or blurred line the blank is likelier by a little. The boxes of words go by the ink of the line, so
+neither depends on how far apart the letters stand, nor on how a crop was padded.
 """
 
 from __future__ import annotations
@@ -14,14 +15,21 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from dld_core.decoders.line_encoder import HEIGHT
+from dld_core.decoders.line_encoder import COLUMN, HEIGHT
 from dld_plugins.ppocr.regions import Box
 
 Pixels = NDArray[np.uint8]  # [H, W, 3]
 Floats = NDArray[np.float64]
 
 _TALL = 1.5  # times as high as wide: read from top to bottom
-_FAR = 5  # columns between characters that part words even without a space
+_LEAST_STEP = 32  # pixels between the widths to which lines are padded
+_SPACE = 0.1  # probability of a space from which a column without a character is one
+_INK = 0.4  # contrast of a column or row with ink, by that of the line
+_APART = 9  # pixels between letters that are set with spaces
+_WIDER = 1.3  # times as wide as these: a space between words
+_SPELT = 4  # letters, each by itself, that are one word
+_INSIDE = slice(5, -5)  # rows where a line's own letters are, and its neighbours' are not
+_ALONG, _ACROSS = 1.5, 4.0  # pixels left round the ink of a word
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,65 +37,73 @@ class Line:
     """A line in an image.
 
     Attributes:
-        crop: rectified, as it is read.
-        box: in the image.
-        turned: whether the crop was turned by a right angle, counter-clockwise.
+        crop: [48, w, 3], rectified, as it is read.
+        corners: of the crop in the image, [4, 2], from the start of the text on, clockwise.
     """
 
     crop: Pixels
-    box: Box
-    turned: bool
+    corners: Box
 
     @property
-    def aspect(self) -> float:
-        """Width of the crop by its height."""
-        return float(self.crop.shape[1] / self.crop.shape[0])
+    def width(self) -> int:
+        """Of the crop in pixels."""
+        return int(self.crop.shape[1])
 
 
-def cut_out(image: Pixels, box: Box) -> Line:
-    """The line in this box, rectified; one that is tall lies on its side."""
-    width = int(max(np.linalg.norm(box[0] - box[1]), np.linalg.norm(box[2] - box[3])))
-    height = int(max(np.linalg.norm(box[0] - box[3]), np.linalg.norm(box[1] - box[2])))
-    matrix = cv2.getPerspectiveTransform(box, _corners(width, height).astype(np.float32))
-    crop = cv2.warpPerspective(
-        image, matrix, (width, height), borderMode=cv2.BORDER_REPLICATE, flags=cv2.INTER_CUBIC
-    )
-    turned = height / width >= _TALL
-    return Line(np.asarray(np.rot90(crop) if turned else crop, np.uint8), box, turned)
-
-
-def _corners(width: float, height: float) -> Floats:
-    return np.array([(0, 0), (width, 0), (width, height), (0, height)], np.float64)
-
-
-def batches(lines: Sequence[Line], limit: int, least: int) -> Iterator[tuple[list[int], int]]:
-    """Indices of lines that are read together, and the width in pixels to which they are padded.
-
-    Args:
-        limit: lines in a batch at most.
-        least: the smallest width.
-    """
-    order = sorted(range(len(lines)), key=lambda index: lines[index].aspect)
-    for start in range(0, len(order), limit):
-        group = order[start : start + limit]
-        longest = max(least / HEIGHT, *(lines[index].aspect for index in group))
-        yield group, int(HEIGHT * longest)
-
-
-def as_input(lines: Sequence[Line], width: int, smooth: bool = False) -> NDArray[np.float32]:
-    """Lines as the recogniser takes them: [n, 3, 48, width] in [-1, 1], padded with zeros.
+def cut_out(image: Pixels, box: Box, smooth: bool = False) -> Line:
+    """The line in this box, rectified; one that is tall lies on its side.
 
     Args:
         smooth: average over the pixels of lines more than twice as high, where the engine skips some. Lines
             of native images may be ten times as high.
     """
+    width = int(max(np.linalg.norm(box[0] - box[1]), np.linalg.norm(box[2] - box[3])))
+    height = int(max(np.linalg.norm(box[0] - box[3]), np.linalg.norm(box[1] - box[2])))
+    if height / width >= _TALL:
+        box, width, height = np.roll(box, -1, axis=0), height, width
+    size = math.ceil(HEIGHT * width / height), HEIGHT
+    finer = max(1, round(height / HEIGHT)) if smooth else 1
+    whole = size[0] * finer, size[1] * finer
+    matrix = cv2.getPerspectiveTransform(box - np.float32(0.5), _corners(*whole) - np.float32(0.5))
+    crop = cv2.warpPerspective(image, matrix, whole, borderMode=cv2.BORDER_REPLICATE)
+    if finer > 1:
+        crop = cv2.resize(crop, size, interpolation=cv2.INTER_AREA)
+    return Line(np.asarray(crop, np.uint8), box)
+
+
+def _corners(width: float, height: float) -> NDArray[np.float32]:
+    return np.array([(0, 0), (width, 0), (width, height), (0, height)], np.float32)
+
+
+def batches(lines: Sequence[Line], area: int, least: int) -> Iterator[tuple[list[int], int]]:
+    """Indices of lines that are read together, and the width in pixels to which they are padded.
+
+    Widths are few: four or fewer between one power of two and the next.
+
+    Args:
+        area: pixels of a batch, in widths: what its lines may measure together.
+        least: the smallest width.
+    """
+    group: list[int] = []
+    last = 0
+    for index in sorted(range(len(lines)), key=lambda index: lines[index].width):
+        own = max(lines[index].width, least)
+        step = max(_LEAST_STEP, 1 << (own - 1).bit_length() - 3)
+        width = -(-own // step) * step
+        if group and (width != last or (len(group) + 1) * width > area):
+            yield group, last
+            group = []
+        group.append(index)
+        last = width
+    if group:
+        yield group, last
+
+
+def as_input(lines: Sequence[Line], width: int) -> NDArray[np.float32]:
+    """Lines as the recogniser takes them: [n, 3, 48, width] in [-1, 1], padded with zeros."""
     stack = np.zeros((len(lines), 3, HEIGHT, width), np.float32)
     for row, line in zip(stack, lines, strict=True):
-        own = min(math.ceil(HEIGHT * line.aspect), width)
-        average = smooth and line.crop.shape[0] > 2 * HEIGHT
-        how = cv2.INTER_AREA if average else cv2.INTER_LINEAR
-        pixels = cv2.resize(line.crop, (own, HEIGHT), interpolation=how).astype(np.float32)
-        row[:, :, :own] = pixels.transpose(2, 0, 1) / 127.5 - 1
+        row[:, :, : line.width] = line.crop.transpose(2, 0, 1) / np.float32(127.5) - 1
     return stack
 
 
@@ -96,16 +112,14 @@ class Reading:
     """What the recogniser says of a line.
 
     Attributes:
-        text: blanks included.
+        text: spaces included.
         columns: of every character, the column of the context that says it.
         sure: of every character, in [0, 1].
-        count: columns that the line covers; the rest is padding.
     """
 
     text: str
     columns: NDArray[np.int64]
     sure: NDArray[np.float32]
-    count: float
 
     @property
     def score(self) -> float:
@@ -113,85 +127,82 @@ class Reading:
         return float(self.sure.mean()) if len(self.sure) else 0.0
 
 
-def best_path(tokens: NDArray[np.int64], sure: NDArray[np.float32], charset: str, count: float) -> Reading:
-    """The reading of one line's best token in every column.
+def best_path(
+    tokens: NDArray[np.int64], sure: NDArray[np.float32], spaces: NDArray[np.float32], charset: str
+) -> Reading:
+    """The reading of one line's best token in every column, and of the spaces that are likely enough.
 
     Args:
         tokens, sure: [T], 0 the blank, i + 1 the charset's character i; and their probabilities.
-        count: columns that the line covers.
+        spaces: [T], the probability of a space.
+        charset: its last character is the space.
     """
+    tokens = np.where((tokens == 0) & (spaces > _SPACE), len(charset), tokens)
     kept = tokens != 0
     kept[1:] &= tokens[1:] != tokens[:-1]
-    columns = np.flatnonzero(kept)
-    return Reading("".join(charset[token - 1] for token in tokens[kept]), columns, sure[kept], count)
+    text = "".join(charset[token - 1] for token in tokens[kept])
+    return Reading(text, np.flatnonzero(kept), sure[kept])
 
 
 def words_of(line: Line, reading: Reading) -> Iterator[tuple[str, float, Floats]]:
     """The words of a line: text, score and four points, clockwise from the start of the text."""
-    groups = _groups(reading)
-    if not groups or not reading.count:
+    letters = np.array([place for place, character in enumerate(reading.text) if not character.isspace()])
+    if not len(letters):
         return
-    length, height = line.crop.shape[1], line.crop.shape[0]
-    column = length / reading.count  # pixels of the crop
-    pitch = _pitch(reading, groups, column, length)
-    ends = np.array([(reading.columns[group[0]], reading.columns[group[-1]]) for group in groups])
-    left = np.maximum(((ends[:, 0] + 0.5) * column - pitch / 2).astype(int), 0).astype(np.float64)
-    right = np.minimum(((ends[:, 1] + 0.5) * column + pitch / 2).astype(int), length).astype(np.float64)
-    shared = np.maximum(right[:-1] - left[1:], 0) / 2  # neighbours that overlap meet half-way
-    right[:-1] -= shared
-    left[1:] += shared
-    for group, start, end in zip(groups, left, right, strict=True):
-        text = "".join(reading.text[index] for index in group)
-        corners = np.array([(start, 0), (end, 0), (end, height), (start, height)])
-        yield text, float(reading.sure[group].mean()), _in_image(corners, line)
+    grey = cv2.cvtColor(line.crop, cv2.COLOR_BGR2GRAY).astype(np.float32)
+    centres = ((reading.columns[letters] + 0.5) * COLUMN).clip(0, line.width)
+    starts, ends = _gaps(_inked(grey[_INSIDE]), centres)
+    margins = np.minimum(_ALONG, (ends - starts) / 2)
+    lefts, rights = (ends - margins).clip(0), (starts + margins).clip(None, line.width)[1:]
+    rows = np.flatnonzero(_inked(grey.T))
+    top, bottom = max(rows[0] - _ACROSS, 0), min(rows[-1] + 1 + _ACROSS, HEIGHT)
+    parted = _parted(reading.text, letters, (ends - starts)[1:-1])
+    for word in np.split(np.arange(len(letters)), np.flatnonzero(parted) + 1):
+        left, right = lefts[word[0]], rights[word[-1]]
+        corners = np.array([(left, top), (right, top), (right, bottom), (left, bottom)])
+        text = "".join(reading.text[place] for place in letters[word])
+        yield text, float(reading.sure[letters[word]].mean()), _in_image(corners, line)
 
 
-def _groups(reading: Reading) -> list[list[int]]:
-    """Places of the characters of each word.
+def _inked(pixels: NDArray[np.float32]) -> NDArray[np.bool_]:
+    """Which columns of [h, w] hold ink."""
+    contrast = np.ptp(pixels, axis=0)
+    return np.asarray(contrast >= _INK * np.percentile(contrast, 90))
 
-    At blanks and at gaps; a line with Chinese, or of single characters alone, only at its blanks. (There the
-    engine gives single characters, which are no words.)
+
+def _gaps(inked: NDArray[np.bool_], centres: Floats) -> tuple[Floats, Floats]:
+    """Starts and ends of the stretches without ink before, between and after n letters, [n + 1] each.
+
+    The longest between neighbours, without length where all is ink. Beyond the line there is no ink.
     """
-    close: list[list[int]] = [[]]
-    blanks: list[list[int]] = [[]]
-    for index, character in enumerate(reading.text):
-        if character.isspace():
-            close.append([])
-            blanks.append([])
-            continue
-        if close[-1] and index and reading.columns[index] - reading.columns[index - 1] > _FAR:
-            close.append([])
-        close[-1].append(index)
-        blanks[-1].append(index)
-    parted = [group for group in close if group]
-    if any(map(_is_chinese, reading.text)) or (len(parted) > 1 and all(len(group) == 1 for group in parted)):
-        return [group for group in blanks if group]
-    return parted
+    bare = np.r_[False, True, ~inked, True, False]
+    edges = np.flatnonzero(np.diff(bare)).reshape(-1, 2) - 1.0
+    after, before = np.r_[-1, centres][:, None], np.r_[centres, len(inked) + 1][:, None]
+    starts, ends = np.maximum(edges[:, 0], after), np.minimum(edges[:, 1], before)
+    longest = np.argmax(ends - starts, axis=1)[:, None]
+    first, last = (np.take_along_axis(side, longest, 1)[:, 0] for side in (starts, ends))
+    middle = (after + before)[:, 0] / 2
+    return np.where(last > first, first, middle), np.where(last > first, last, middle)
 
 
-def _is_chinese(character: str) -> bool:
-    """By the engine's own ranges: ideographs, their punctuation, full-width forms."""
-    return any(
-        low <= character <= high
-        for low, high in (("\u4e00", "\u9fff"), ("\u3000", "\u303f"), ("\uff00", "\uffef"))
-    )
+def _parted(text: str, letters: NDArray[np.int64], gaps: Floats) -> NDArray[np.bool_]:
+    """Where words end: at spaces, but for those that are no wider than what stands between all letters.
 
+    Letters that stand apart are read as single ones: "E C O N O M Y", "HOTE L".
 
-def _pitch(reading: Reading, groups: Sequence[Sequence[int]], column: float, length: int) -> float:
-    """Mean width of a character in pixels of the crop."""
-    spans = [
-        (reading.columns[group[-1]] - reading.columns[group[0]]) * column / (len(group) - 1)
-        for group in groups
-        if len(group) > 1
-    ]
-    return float(np.mean(spans)) if spans else length / len(reading.text)
+    Args:
+        letters: places in the text of what is no space.
+        gaps: bare pixels between each letter and the next.
+    """
+    spaces = np.diff(letters) > 1
+    within = gaps[~spaces]
+    if spaces.all() and len(letters) >= _SPELT and all(text[place].isalpha() for place in letters):
+        within = gaps
+    usual = float(np.median(within)) if len(within) else 0.0
+    return spaces & ((gaps > _WIDER * usual) | (usual < _APART))
 
 
 def _in_image(points: Floats, line: Line) -> Floats:
-    """Points of the crop as read, in the image."""
-    across, down = line.crop.shape[1], line.crop.shape[0]
-    if line.turned:
-        points, (across, down) = np.stack([down - points[:, 1], points[:, 0]], 1), (down, across)
-    corners = _corners(across, down).astype(np.float32)
-    matrix = cv2.getPerspectiveTransform(corners, line.box).astype(np.float64)
+    """Points of the crop in the image."""
+    matrix = cv2.getPerspectiveTransform(_corners(line.width, HEIGHT), line.corners).astype(np.float64)
     return np.asarray(cv2.perspectiveTransform(points[None], matrix)[0], np.float64)

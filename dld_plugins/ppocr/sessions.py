@@ -1,87 +1,100 @@
-"""The networks on onnxruntime, with whatever weights the PyTorch modules have at the moment."""
+"""The networks on the runtime that is installed, with whatever weights their modules have at the moment."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
-from dld_core.runtimes.graph import read_onnx
-from dld_plugins.engine import require
-from dld_plugins.ppocr.files import EXTRA
+from dld_core.errors import MissingExtraError
+from dld_core.runtimes.graph import OnnxModule
+from dld_plugins.engines.engine import absent, require
 
-Weights = Mapping[str, Tensor]
-"""Constants of a graph by name."""
+Pixels = NDArray[np.float32]
+Session = Callable[[Pixels], Pixels]
+RUNTIMES = {"openvino": "openvino", "onnxruntime": "onnx"}
+"""Fastest first, and the extras that install them."""
+
+
+def choose(runtime: str) -> str:
+    """What "auto" stands for here: the fastest runtime that is installed, else "torch".
+
+    Raises:
+        MissingExtraError: a runtime that is named is not installed.
+    """
+    lacking = {name: absent((name, "onnx"), extra) for name, extra in RUNTIMES.items()}
+    if runtime == "auto":
+        return next((name for name, lack in lacking.items() if lack is None), "torch")
+    if (lack := lacking.get(runtime)) is not None:
+        raise MissingExtraError(lack)
+    return runtime
 
 
 class Sessions:
-    """One session for each file, made when first needed and again when the weights have changed.
+    """One session for each network, made when first needed and again when the weights have changed.
 
     It holds nothing that belongs to the weights: copies start empty.
 
     Args:
+        runtime: one of RUNTIMES.
         threads: of each session; None for as many as torch uses.
     """
 
-    def __init__(self, threads: int | None = None) -> None:
-        self._threads = threads
-        self._made: dict[Path, tuple[tuple[float, ...], Any]] = {}
-        self._untouched: dict[Path, tuple[float, ...]] = {}
+    def __init__(self, runtime: str, threads: int | None = None) -> None:
+        self._arguments = runtime, threads
+        self._made: dict[int, tuple[tuple[float, ...], Session]] = {}
         self._lock = threading.Lock()
 
-    def __reduce__(self) -> tuple[type[Sessions], tuple[int | None]]:
-        return Sessions, (self._threads,)
+    def __reduce__(self) -> tuple[type[Sessions], tuple[str, int | None]]:
+        return Sessions, self._arguments
 
-    def untouched(self, path: Path, weights: Weights) -> None:
-        """Note that the weights are those of the file, so that the file itself can be run."""
-        self._untouched[path] = _stamp(weights)
-
-    def run(self, path: Path, weights: Weights, x: NDArray[np.float32]) -> NDArray[np.float32]:
-        """The output of the file's graph with these weights."""
-        session = self._session(path, weights)
-        (found,) = session.run(None, {session.get_inputs()[0].name: x})
-        return np.asarray(found, np.float32)
-
-    def _session(self, path: Path, weights: Weights) -> Any:
-        stamp = _stamp(weights)
+    def run(self, network: OnnxModule, x: Pixels) -> Pixels:
+        """The output of the network's whole graph."""
+        stamp = _stamp(network)
         with self._lock:
-            known = self._made.get(path)
+            known = self._made.get(id(network))
             if known is None or known[0] != stamp:
-                same = self._untouched.get(path) == stamp
-                known = stamp, _open(str(path) if same else with_weights(path, weights), self._threads)
-                self._made[path] = known
-            return known[1]
+                runtime, threads = self._arguments
+                model = network.as_graph().to_onnx(network.shape)
+                known = stamp, _OPENERS[runtime](model, threads or torch.get_num_threads())
+                self._made[id(network)] = known
+        return known[1](x)
 
 
-def _stamp(weights: Weights) -> tuple[float, ...]:
+def _stamp(network: OnnxModule) -> tuple[float, ...]:
     """Differs after a move of the memory and after a change in place: torch counts these, but for those of
     fused optimisers, which show in the values.
     """
-    places = (number for value in weights.values() for number in (value.data_ptr(), value._version))
-    return *places, *(value.detach().flatten()[0].item() for value in weights.values() if value.numel())
+    weights = list(network.parameters())
+    places = (number for value in weights for number in (value.data_ptr(), value._version))
+    return *places, *(value.detach().flatten()[0].item() for value in weights)
 
 
-def with_weights(path: Path, weights: Weights) -> bytes:
-    """The ONNX file with other values in it; constants that are not named stay."""
-    onnx = require("onnx", EXTRA)
-    model = read_onnx(path)
-    for constant in model.graph.initializer:
-        if constant.name in weights:
-            value = weights[constant.name].detach().cpu().contiguous().numpy()
-            constant.CopyFrom(onnx.numpy_helper.from_array(value, constant.name))
-    return bytes(model.SerializeToString())
-
-
-def _open(model: str | bytes, threads: int | None) -> Any:
-    runtime = require("onnxruntime", EXTRA)
+def _onnxruntime(model: bytes, threads: int) -> Session:
+    runtime: Any = require("onnxruntime", "onnx")
     options = runtime.SessionOptions()
     options.log_severity_level = 4
-    options.intra_op_num_threads = threads or torch.get_num_threads()
+    options.intra_op_num_threads = threads
     options.enable_cpu_mem_arena = False  # pages are of many sizes; the arena would keep the largest of each
-    return runtime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    session = runtime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    name = session.get_inputs()[0].name
+    return lambda x: np.asarray(session.run(None, {name: x})[0], np.float32)
+
+
+def _openvino(model: bytes, threads: int) -> Session:
+    core: Any = require("openvino", "openvino").Core()
+    hints = {
+        "INFERENCE_NUM_THREADS": threads,
+        "INFERENCE_PRECISION_HINT": "f32",
+        "PERFORMANCE_HINT": "LATENCY",
+    }
+    compiled = core.compile_model(core.read_model(model), "CPU", hints)
+    # A request serves one thread at a time; its arrays are its own memory.
+    return lambda x: np.array(compiled.create_infer_request().infer([x])[0], np.float32)
+
+
+_OPENERS: dict[str, Callable[[bytes, int], Session]] = {"onnxruntime": _onnxruntime, "openvino": _openvino}

@@ -14,20 +14,26 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from dld_core.decoders.ctc import CTCDecoder
-from dld_core.decoders.line_encoder import COLUMN, HEIGHT, LineEncoder, make_decoder
+from dld_core.decoders.line_encoder import (
+    COLUMN,
+    HEIGHT,
+    LineEncoder,
+    characters_of,
+    make_decoder,
+    with_characters,
+)
 from dld_core.decoders.map_losses import balanced_cross_entropy, dice_loss
-from dld_core.decoders.words import Regions, jitter_regions, readable_words
-from dld_core.errors import ConfigError, MissingExtraError, WeightsError
+from dld_core.decoders.words import Regions, readable_words
+from dld_core.errors import ConfigError, WeightsError
 from dld_core.evaluation.cost import SizedCost
 from dld_core.images import resize
 from dld_core.interfaces import BundledPart, TrainableSpotter, module_device
-from dld_core.pipeline.parts import bundled_part_file
+from dld_core.pipeline.models import bundled_part_file
 from dld_core.types import Batch, DenseMap, RecognitionTrace, TrainOutput, Word
-from dld_plugins import engine
-from dld_plugins.onnx_cost import flops, sized_cost
+from dld_plugins.engines import engine
+from dld_plugins.ppocr import charsets
 from dld_plugins.ppocr.config import PPOCRConfig
-from dld_plugins.ppocr.conversion import convert
-from dld_plugins.ppocr.files import EXTRA, ModelFiles
+from dld_plugins.ppocr.files import WEIGHTS, Networks
 from dld_plugins.ppocr.lines import (
     Line,
     Pixels,
@@ -38,14 +44,13 @@ from dld_plugins.ppocr.lines import (
     cut_out,
     words_of,
 )
-from dld_plugins.ppocr.networks import Detector, constants_of, reader_constants
+from dld_plugins.ppocr.networks import Detector
 from dld_plugins.ppocr.regions import Map, find_lines
-from dld_plugins.ppocr.sessions import Sessions
+from dld_plugins.ppocr.sessions import Sessions, choose
 from dld_plugins.ppocr.training import STRIDE, sample_lines, stack, text_targets
 
 # As PP-OCR weights the cross-entropy of its map; the dice term is what keeps small words in it.
 _PROBABILITY_WEIGHT = 5.0
-_PROOF = {"detector": (1, 3, 64, 96), "reader": (2, 3, HEIGHT, 96)}
 
 
 class PPOCRSpotter(TrainableSpotter):
@@ -53,36 +58,43 @@ class PPOCRSpotter(TrainableSpotter):
 
     Args:
         config: its options.
-        files: of its networks.
+        networks: its graphs.
 
     Attributes:
         detector, reader, decoder: what is trained; the decoder holds the recogniser's classifier.
         taught: whether the detector has learnt from the targets of `training`; its regions are cut otherwise.
+        first: rows of the classifier that are computed for every column; None for all.
     """
 
     config_type: ClassVar[type[PPOCRConfig]] = PPOCRConfig
-    weights_folder: ClassVar[Path] = Path(__file__).parent / "weights"
+    weights_folder: ClassVar[Path] = WEIGHTS
     size_divisor = STRIDE
     thread_safe = True
     decoder: CTCDecoder
     taught: Tensor
+    first: Tensor | None
 
-    def __init__(self, config: PPOCRConfig, files: ModelFiles) -> None:
+    def __init__(self, config: PPOCRConfig, networks: Networks) -> None:
         super().__init__()
         self.config = config
-        self.files = files
+        self.mean, self.std = networks.mean, networks.std
         self.reference_short_side = config.reference_short_side
+        self.region_jitter = config.region_jitter
         self.reads_native = config.shrink == "detector"
-        reading = convert(files.reader, _PROOF["reader"])
-        self.charset = files.charset(reading)
-        self.detector = Detector(convert(files.detector, _PROOF["detector"]))
+        reading = networks.reader
+        if config.charset not in ("auto", "all"):
+            reading = with_characters(reading, charsets.wanted(config.charset, characters_of(reading)))
+        self.charset = characters_of(reading)
+        self.detector = Detector(networks.detector)
         self.reader = LineEncoder(reading)
         self.decoder = make_decoder(reading, self.charset, config.max_length, config.beam_width)
         self.register_buffer("taught", torch.zeros((), dtype=torch.bool))
+        chosen = config.charset == "auto" and config.preset == "small"
+        first = [0, *(i + 1 for i, c in enumerate(self.charset) if charsets.is_first(c))]
+        self.register_buffer("first", torch.tensor(first) if chosen else None, persistent=False)
         self._readable = frozenset(self.charset)
-        self._sessions = Sessions(config.threads)
-        self._sessions.untouched(files.detector, constants_of(self.detector))
-        self._sessions.untouched(files.reader, reader_constants(self.reader, self.decoder))
+        self._runtime = choose(config.runtime)
+        self._sessions = Sessions(self._runtime, config.threads)
 
     # The detector learns; lines are read from native pixels.
     adaptation_settings: ClassVar[Mapping[str, Any]] = {
@@ -98,11 +110,6 @@ class PPOCRSpotter(TrainableSpotter):
     }
 
     @classmethod
-    def missing(cls) -> str | None:
-        """What it needs and is not installed, with the install line."""
-        return engine.absent(("rapidocr", "onnxruntime", "onnx"), EXTRA)
-
-    @classmethod
     def create(
         cls, weights: str | Path | None = "bundled", device: str = "cpu", **options: Any
     ) -> PPOCRSpotter:
@@ -115,14 +122,12 @@ class PPOCRSpotter(TrainableSpotter):
             device: where torch computes.
 
         Raises:
-            MissingExtraError: a package is not installed.
+            ConfigError: an option is wrong.
+            MissingExtraError: the preset's package or the runtime is not installed.
             WeightsError: the weights are missing, damaged or of another preset.
         """
         config = PPOCRConfig.parse(options, where="backend ppocr")
-        lacking = engine.absent(("onnxruntime", "onnx"), EXTRA)
-        if lacking:
-            raise MissingExtraError(lacking)
-        spotter = cls(config, ModelFiles.of(config.preset))
+        spotter = cls(config, Networks.of(config.preset))
         if weights not in (None, "bundled"):
             spotter._load(Path(str(weights)))
         return spotter.to(device).eval()
@@ -176,7 +181,7 @@ class PPOCRSpotter(TrainableSpotter):
         height, width = pixels.shape[:2]
         options = self.config.region_options(bool(self.taught))
         boxes = find_lines(self._probability(pixels, size), (height, width), options)
-        lines = [cut_out(pixels, box) for box in boxes]
+        lines = [cut_out(pixels, box, smooth=self.reads_native) for box in boxes]
         for line, reading in zip(lines, self._readings(lines), strict=True):
             if reading.score >= self.config.min_score:
                 for text, score, points in words_of(line, reading):
@@ -191,38 +196,34 @@ class PPOCRSpotter(TrainableSpotter):
             small = resize(pixels, size=own)
         else:
             small = np.asarray(cv2.resize(pixels, own[::-1]), np.uint8)
-        mean, std = (np.array(values, np.float32) for values in (self.files.mean, self.files.std))
+        mean, std = (np.array(values, np.float32) for values in (self.mean, self.std))
         x = ((small.astype(np.float32) / np.float32(255) - mean) / std).transpose(2, 0, 1)[None]
-        if self._on_onnx:
-            found = self._sessions.run(self.files.detector, constants_of(self.detector), x)
-            return np.asarray(found[0, 0], np.float32)
+        if self._in_session:
+            return np.asarray(self._sessions.run(self.detector, x)[0, 0])
         logits = self.detector(torch.from_numpy(np.ascontiguousarray(x)).to(module_device(self)))
         return np.asarray(logits[0, 0].sigmoid().float().cpu().numpy())
 
     def _readings(self, lines: Sequence[Line]) -> list[Reading]:
         """What every line says, in order."""
         found: dict[int, Reading] = {}
-        for group, width in batches(lines, self.config.reader_batch, self.config.reader_width):
-            some = [lines[index] for index in group]
-            tokens, sure = self._best_tokens(as_input(some, width, smooth=self.reads_native))
-            for index, line, own, certainty in zip(group, some, tokens, sure, strict=True):
-                covered = len(own) * line.aspect * HEIGHT / width
-                found[index] = best_path(own, certainty, self.charset, covered)
+        for group, width in batches(lines, self.config.reader_area, self.config.reader_width):
+            columns = self._columns(as_input([lines[index] for index in group], width))
+            for index, tokens, sure, spaces in zip(group, *columns, strict=True):
+                found[index] = best_path(tokens, sure, spaces, self.charset)
         return [found[index] for index in range(len(lines))]
 
-    def _best_tokens(self, x: NDArray[np.float32]) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-        """The best token of every column and its probability, [n, T] each."""
-        if self._on_onnx:
-            says = self._sessions.run(self.files.reader, reader_constants(self.reader, self.decoder), x)
-            tokens = says.argmax(2)
-            return tokens, np.take_along_axis(says, tokens[:, :, None], 2)[:, :, 0]
-        context = self.reader(torch.from_numpy(x).to(module_device(self)))
-        sure, best = self.decoder.classify(context).float().softmax(-1).max(-1)
-        return best.cpu().numpy(), sure.cpu().numpy()
+    def _columns(self, x: NDArray[np.float32]) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
+        """Of every column the best token, its probability, and the probability of a space, [n, T] each."""
+        if self._in_session:
+            context = torch.from_numpy(self._sessions.run(self.reader, x))
+        else:
+            context = self.reader(torch.from_numpy(x).to(module_device(self)))
+        tokens, sure, spaces = charsets.best_tokens(self.decoder.classify, context, self.first)
+        return tokens.cpu().numpy(), sure.cpu().numpy(), spaces.cpu().numpy()
 
     @property
-    def _on_onnx(self) -> bool:
-        return self.config.runtime == "onnx" and module_device(self).type == "cpu"
+    def _in_session(self) -> bool:
+        return self._runtime != "torch" and module_device(self).type == "cpu"
 
     # --- training ---------------------------------------------------------------------------------
 
@@ -250,17 +251,16 @@ class PPOCRSpotter(TrainableSpotter):
 
     def recognition_losses(self, batch: Batch) -> TrainOutput:
         """The loss of the recogniser alone, on jittered regions."""
-        regions, texts = self._readable_words(batch)
-        trace = self._trace(batch, jitter_regions(regions, self.config.region_jitter), texts)
+        trace = self._trace(batch, *self._readable_words(batch, self.region_jitter))
         loss = self.decoder.loss_of_logits(trace.logits, trace.targets)
         return TrainOutput({"recognition": loss}, trace)
 
-    def _readable_words(self, batch: Batch) -> tuple[Regions, list[list[str]]]:
+    def _readable_words(self, batch: Batch, jitter: float = 0.0) -> tuple[Regions, list[list[str]]]:
         columns = self.config.region_width // COLUMN
-        return readable_words(batch, self.decoder.charset, min(self.config.max_length, columns))
+        return readable_words(batch, self.decoder.charset, min(self.config.max_length, columns), jitter)
 
     def _text_logits(self, batch: Batch) -> Tensor:
-        images = stack(batch.images, self.files.mean, self.files.std, module_device(self))
+        images = stack(batch.images, self.mean, self.std, module_device(self))
         logits: Tensor = self.detector(images)
         return logits.squeeze(1).float()
 
@@ -285,11 +285,13 @@ class PPOCRSpotter(TrainableSpotter):
 
     @cached_property
     def _detector_cost(self) -> SizedCost:
-        return sized_cost(self.files.detector, STRIDE)
+        return SizedCost(lambda *size: [self.detector.flops((1, 3, *size))], (STRIDE,))
 
     @cached_property
     def _line_cost(self) -> int:
-        return flops(self.files.reader, [(1, 3, HEIGHT, self.config.reader_width)])[0]
+        width, classify = self.config.reader_width, self.decoder.classify
+        rows = classify.out_features if self.first is None else len(self.first)
+        return self.reader.flops((1, 3, HEIGHT, width)) + 2 * (width // COLUMN) * rows * classify.in_features
 
 
 def _network(name: str) -> str:

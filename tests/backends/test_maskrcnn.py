@@ -14,7 +14,7 @@ from torchvision.models.detection.rpn import RegionProposalNetwork
 
 from dld_backends.detection.pretrained import trunk_weights
 from dld_backends.maskrcnn import MaskRCNNConfig, MaskRCNNSpotter
-from dld_backends.maskrcnn.cost import image_flops, meta_spotter, page_flops, pyramid_flops
+from dld_backends.maskrcnn.cost import pyramid_flops, spotter_cost
 from dld_backends.maskrcnn.proposals import build_rpn, covered
 from dld_core.errors import ConfigError, WeightsError
 from dld_core.runtimes.folding import fold_norms
@@ -47,17 +47,19 @@ def test_paper_preset_costs_what_was_published() -> None:
 
 
 def test_paper_preset_has_the_published_size() -> None:
-    parameters = sum(p.numel() for p in meta_spotter(MaskRCNNConfig(preset="paper")).parameters())
+    with torch.device("meta"):
+        spotter = MaskRCNNSpotter(MaskRCNNConfig(preset="paper"))
+    parameters = sum(p.numel() for p in spotter.parameters())
     assert parameters == pytest.approx(50.6e6, rel=0.02)
 
 
 def test_flops_grow_with_area_and_words() -> None:
-    config = MaskRCNNConfig()
-    small, large = page_flops(config, 320, 320, 0), page_flops(config, 640, 640, 0)
+    cost = spotter_cost(MaskRCNNConfig())
+    small, large = cost.at(320, 320, 0), cost.at(640, 640, 0)
     heads = 2 * small - large / 2  # what does not grow with the area, doubled
     assert large > 3 * small
     assert heads > 0
-    one, two, three = (page_flops(config, 320, 320, n) for n in (1, 2, 3))
+    one, two, three = (cost.at(320, 320, n) for n in (1, 2, 3))
     assert three - two == pytest.approx(two - one)
     assert one > small
 
@@ -65,11 +67,11 @@ def test_flops_grow_with_area_and_words() -> None:
 @pytest.mark.parametrize("size", [(32, 32), (96, 224), (736, 992), (1280, 352)])
 def test_flops_of_any_size_are_those_that_are_counted(size: tuple[int, int]) -> None:
     """The coarsest level has a side of its own for odd multiples of 32."""
-    config = MaskRCNNConfig()
-    image, first_word = image_flops(config, *size)
-    assert page_flops(config, *size, 0) == image
-    both = page_flops(config, *size, 1) - page_flops(config, 32, 32, 1)
-    assert both == image + first_word - sum(image_flops(config, 32, 32))
+    cost = spotter_cost(MaskRCNNConfig())
+    height, width = size
+    image, first_word = cost.image(height, width)
+    assert cost.at(height, width, 0) == cost.at(height - 31, width - 1, 0) == image
+    assert cost.at(height, width, 1) == image + first_word + cost.word
 
 
 # --- matching anchors ----------------------------------------------------------------------------

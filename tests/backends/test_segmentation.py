@@ -17,9 +17,9 @@ from torch import Tensor
 
 from dld_backends.detection.backbone import feature_body
 from dld_backends.maskrcnn import MaskRCNNSpotter
-from dld_backends.maskrcnn.cost import meta_spotter as meta_mask_rcnn
+from dld_backends.maskrcnn.cost import spotter_cost as mask_rcnn_cost
 from dld_backends.segmentation import SegmentationConfig, SegmentationSpotter
-from dld_backends.segmentation.cost import image_flops, meta_spotter, page_flops
+from dld_backends.segmentation.cost import spotter_cost
 from dld_backends.segmentation.losses import WEIGHTS, binarization_losses
 from dld_backends.segmentation.network import PRIOR, Maps
 from dld_backends.segmentation.pages import region_options
@@ -98,32 +98,33 @@ def test_presets_may_be_overridden() -> None:
 
 @pytest.mark.parametrize("words", [1, 10, 30, 50])
 def test_small_costs_at_most_a_third_of_mask_rcnn_small(words: int) -> None:
-    own = meta_spotter(SegmentationConfig()).flops(720, 1280, words)
-    other = meta_mask_rcnn(MaskRCNNSpotter.config_type.parse({})).flops(720, 1280, words)
+    own = spotter_cost(SegmentationConfig()).at(720, 1280, words)
+    other = mask_rcnn_cost(MaskRCNNSpotter.config_type.parse({})).at(720, 1280, words)
     assert own <= other / 3
 
 
 def test_small_reads_a_photo_of_ten_words_in_six_giga_multiply_adds() -> None:
-    spotter = meta_spotter(SegmentationConfig())
+    with torch.device("meta"):
+        spotter = SegmentationSpotter()
     assert spotter.flops(720, 1280, 10) / 2e9 <= 6
     assert sum(p.numel() for p in spotter.parameters()) < 2.5e6
 
 
 def test_flops_grow_with_area_and_words() -> None:
-    config = SegmentationConfig(preset="tiny")
-    none, one, two, three = (page_flops(config, 320, 320, n) for n in range(4))
+    cost = spotter_cost(SegmentationConfig(preset="tiny"))
+    none, one, two, three = (cost.at(320, 320, n) for n in range(4))
     assert three - two == pytest.approx(two - one)
-    assert page_flops(config, 640, 640, 0) == pytest.approx(4 * none, rel=1e-6)
+    assert cost.at(640, 640, 0) == pytest.approx(4 * none, rel=1e-6)
 
 
 @pytest.mark.parametrize("size", [(32, 32), (96, 224), (736, 992), (1280, 352)])
 @pytest.mark.parametrize("preset", ["tiny", "small"])
 def test_flops_of_any_size_are_those_that_are_counted(preset: Any, size: tuple[int, int]) -> None:
-    config = SegmentationConfig(preset=preset)
-    image, first_word = image_flops(config, *size)
-    assert page_flops(config, *size, 0) == image
-    both = page_flops(config, *size, 1) - page_flops(config, 32, 32, 1)
-    assert both == image + first_word - sum(image_flops(config, 32, 32))
+    cost = spotter_cost(SegmentationConfig(preset=preset))
+    height, width = size
+    image, first_word = cost.image(height, width)
+    assert cost.at(height, width, 0) == cost.at(height - 31, width - 1, 0) == image
+    assert cost.at(height, width, 1) == image + first_word + cost.word
 
 
 # --- losses by hand ------------------------------------------------------------------------------
@@ -305,11 +306,10 @@ def test_the_recipes_of_its_page_are_valid() -> None:
 
 def test_the_reader_can_start_from_the_other_backend_s() -> None:
     """As the first recipe renames: encoder and auxiliary CTC layer."""
-    theirs = {
-        k: v.shape for k, v in meta_mask_rcnn(MaskRCNNSpotter.config_type.parse({})).state_dict().items()
-    }
+    with torch.device("meta"):
+        other, own = MaskRCNNSpotter().state_dict(), SegmentationSpotter().state_dict()
+    theirs = {k: v.shape for k, v in other.items()}
     renamed = {k.replace("reader.ctc.", "reader.decoder.classify."): shape for k, shape in theirs.items()}
-    own = meta_spotter(SegmentationConfig()).state_dict()
     wanted = {k: v.shape for k, v in own.items() if k.startswith(("reader.encoder.", "reader.decoder."))}
     assert wanted.items() <= renamed.items()
 
@@ -317,6 +317,6 @@ def test_the_reader_can_start_from_the_other_backend_s() -> None:
 def test_the_page_tells_the_cost_as_it_is() -> None:
     configs = {"small": SegmentationConfig(), "tiny": SegmentationConfig(preset="tiny")}
     for preset, config in configs.items():
-        giga = [meta_spotter(config).flops(720, 1280, words) / 2e9 for words in (0, 10, 50)]
+        giga = [spotter_cost(config).at(720, 1280, words) / 2e9 for words in (0, 10, 50)]
         row = " | ".join(f"{g:.2f}" for g in giga)
         assert f"{row} |" in PAGE.read_text(encoding="utf-8"), f"the row of {preset} should end {row}"

@@ -20,14 +20,15 @@ from dld_core.errors import ConfigError, DataError
 from dld_core.evaluation.fixed import FixedScale, parse_scales
 from dld_core.evaluation.reading import annotated_images
 from dld_core.plugins.registry import backends
-from dld_core.study.bench import bench, threads
+from dld_core.runtimes.devices import cpu_threads
+from dld_core.study.bench import bench
 from dld_core.types import Word
 
 
 class ConvSpotter(RedSpotter):
     """Finds red rectangles and computes a convolution besides, whose cost it knows."""
 
-    reference_short_side = 60
+    reference_short_side = 90
 
     def predict(self, images: Sequence[Tensor]) -> list[list[Word]]:
         for image in images:
@@ -100,8 +101,8 @@ def test_fixed_scales_read_at_a_fraction_and_answer_in_image_pixels() -> None:
     half = FixedScale(spotter, 0.5).read(pixels)
     assert spotter.seen[-1] == [(3, 45, 60)]
     np.testing.assert_allclose(half[0].array, [[40, 30], [80, 30], [80, 60], [40, 60]], atol=3)
-    FixedScale(spotter, 0.5, "reference").read(pixels)
-    assert spotter.seen[-1] == [(3, 30, 40)]
+    FixedScale(spotter, 0.5, "reference").read(pixels[:60, :80])
+    assert spotter.seen[-1] == [(3, 45, 60)]
 
 
 def test_spotters_that_want_native_pixels_get_them() -> None:
@@ -159,7 +160,7 @@ def test_what_is_computed_outside_torch_costs_what_it_declares(cost: float | Non
 
 def test_threads_are_set_and_set_back() -> None:
     before = torch.get_num_threads()
-    with threads(1) as number:
+    with cpu_threads(1) as number:
         assert number == torch.get_num_threads() == 1
     assert torch.get_num_threads() == before
 
@@ -211,7 +212,7 @@ def test_evaluate_reads_images_with_a_backend(run: Run, data: Path, tmp_path: Pa
     assert result["recognition_accuracy_exact"] == 0
     assert result["images"] == 3
     assert result["scales"] == {"1": 3}
-    assert result["mean_gflops"] == pytest.approx(2 * 8 * 27 * 60 * 80 / 1e9, abs=1e-4)
+    assert result["mean_gflops"] == pytest.approx(2 * 8 * 27 * 90 * 120 / 1e9, abs=1e-4)
     assert result["mean_gflops_full"] == result["mean_gflops"]
     assert result["images_per_second"] > 0
     # What it read, written to --out, scores the same when it is read back.
@@ -258,30 +259,37 @@ def test_images_are_paired_with_their_ground_truth(data: Path) -> None:
     assert unknown == ["img_2"]
     with pytest.raises(DataError, match="img_9"):
         annotated_images(data / "images", ["img_1", "img_9"])
+    (data / "images" / "img_3.png").rename(data / "images" / "gt_x.png")
+    for name in ("x", "gt_x"):  # gt_x.txt or gt_gt_x.txt
+        assert annotated_images(data / "images", [name])[0][name].name == "gt_x.png"
 
 
-def test_a_broken_image_ends_in_a_sentence(run: Run, data: Path) -> None:
-    (data / "images" / "img_2.png").write_bytes(b"no image")
-    code, _, err = run("evaluate", "--backend", "conv", "--images", data / "images", "--gt", data / "gt")
-    assert code == 3
-    assert "img_2.png" in err
+@pytest.mark.parametrize("scales", [[], ["--scales", "0.5,1.0"]])
+def test_an_unreadable_image_is_reported_and_the_rest_scored(run: Run, data: Path, scales: list[str]) -> None:
+    (data / "images" / "img_1.png").write_bytes(b"no image")
+    places = ("--images", data / "images", "--gt", data / "gt", "--json")
+    code, out, err = run("evaluate", "--backend", "conv", *places, *scales)
+    assert code == 1
+    assert "img_1.png" in err
     assert "Traceback" not in err
+    scored = json.loads(out)
+    assert {row["images"] for row in (scored if scales else [scored])} == {2}
 
 
 def test_the_selectors_choice_is_a_row_of_its_own() -> None:
-    from test_resolution import BarSpotter, page, small
+    from bar_spotter import BarSpotter, page, small
 
-    from dld_core.selection import DenseSelector, DynamicResolution
+    from dld_core.selection import CostModel, DenseSelector, DynamicResolution
     from dld_core.selection.selected import SelectedScale
 
     torch.manual_seed(0)
     spotter = BarSpotter()
-    drs = DynamicResolution(DenseSelector(small()).eval(), spotter)
+    drs = DynamicResolution(DenseSelector(small()).eval(), CostModel(spotter))
     pixels = page([40]).image
     fixed, chosen = bench([FixedScale(spotter, 1.0, "reference"), SelectedScale(drs)], [lambda: pixels], 1)
     assert (fixed.scale, chosen.scale) == (1.0, "auto")
     choice = drs(pixels, SelectedScale(drs).policy)
-    assert (chosen.height, chosen.width) == (120 * choice.scale, 160 * choice.scale)
+    assert (chosen.height, chosen.width) == (240 * choice.scale, 320 * choice.scale)
     assert chosen.gflops is not None
     assert chosen.gflops_spotter is not None
     assert chosen.gflops - chosen.gflops_spotter >= choice.gflops  # choosing and resizing

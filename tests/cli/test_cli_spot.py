@@ -71,9 +71,9 @@ def test_a_table_for_people(run: Run, photos: Path) -> None:
     code, out, err = run(photos / "img_2.png")
     assert (code, err) == (0, "")
     first, second = out.splitlines()
-    assert first.startswith(f"{photos / 'img_2.png'}  180x120  scale 1  1 word  ")
+    assert first.startswith(f"{photos / 'img_2.png'}  180x120  teacher at scale 1  1 word  ")
     assert first.endswith("GFLOPs  cpu")
-    assert second.split()[:2] == ["0.90", "90x60"]
+    assert second.split()[:2] == ["0.90", "180x120"]
     assert len(second.split()) == 6
 
 
@@ -82,9 +82,9 @@ def test_json_of_one_file_is_an_object(run: Run, photos: Path) -> None:
     values = json.loads(out)
     assert code == 0
     assert (values["width"], values["height"], values["scale"]) == (180, 120, 0.5)
-    assert values["words"][0]["text"] == "45x30"
+    assert values["words"][0]["text"] == "90x60"
     assert {"image", "gflops", "gflops_full", "timings_ms"} <= set(values)
-    assert Page.from_dict(values).working_size == (45, 30)
+    assert Page.from_dict(values).working_size == (90, 60)
 
 
 def test_a_folder_is_read_to_its_end(run: Run, photos: Path) -> None:
@@ -115,7 +115,7 @@ def test_files_of_every_image(run: Run, photos: Path, tmp_path: Path) -> None:
     assert run(photos, "--out", out)[0] == 3
     assert sorted(p.name for p in out.iterdir()) == ["img_10.jpg", "img_10.json", "img_2.jpg", "img_2.json"]
     page = Page.from_dict(json.loads((out / "img_2.json").read_text()))
-    assert page.words[0].text == "90x60"
+    assert page.words[0].text == "180x120"
     drawn = np.asarray(Image.open(out / "img_2.jpg"))
     assert drawn.shape == (120, 180, 3)
     assert np.abs(drawn[25:37, 35:60].astype(int) - 200).mean() > 20  # the label above the word
@@ -189,7 +189,7 @@ def test_an_engine_that_fails_on_one_image(run: Run, photos: Path) -> None:
         (["--scale", "half"], "--scale"),
         (["--scale", "3"], "scale"),
         (["--scale", "auto"], "selector"),
-        (["--budget", "50"], "selector"),
+        (["--gamma", "5"], "selector"),
         (["--json", "--jsonl"], "exclude"),
         (["--skip-existing"], "--out"),
         (["--device", "cuda:99"], "cpu"),
@@ -247,3 +247,17 @@ def test_options_of_the_spotter_and_no_weights(
     code, _, err = run(photos / "img_2.png", "--option", "gain=2.5", "--weights", "none")
     assert code == 0, err
     assert made == [(None, {"gain": 2.5})]
+
+
+def test_pages_of_a_tiff_are_read_one_by_one(run: Run, tmp_path: Path) -> None:
+    red = np.full((120, 180, 3), 200, np.uint8)
+    red[40:60, 30:90] = (255, 0, 0)
+    first, rest = Image.fromarray(red), [Image.fromarray(red[:, ::-1].copy()), Image.new("RGB", (180, 120))]
+    first.save(tmp_path / "scan.tif", save_all=True, append_images=rest)
+    code, out, _ = run(tmp_path / "scan.tif", "--pages", "1-2", "--jsonl", "--out", tmp_path / "out")
+    pages = [json.loads(line) for line in out.splitlines()]
+    assert code == 0
+    assert [(page["page"], len(page["words"])) for page in pages] == [(1, 1), (2, 1)]
+    assert sorted(p.name for p in (tmp_path / "out").glob("*.json")) == ["scan-p2.json", "scan.json"]
+    assert run(tmp_path / "scan.tif", "--pages", "9")[0] == 3
+    assert run(tmp_path / "scan.tif", "--pages", "x")[0] == 2

@@ -169,12 +169,12 @@ def test_the_command_prints_json_and_exits_by_state(
 ) -> None:
     fault = Finding("python", "x[y]", "fault", "broken [value]", "Mend `x[y]`.")
     for findings, code in (([fault], 1), ([Finding("python", "x", "note", "v")], 0)):
-        monkeypatch.setattr(health, "examine", lambda found=findings: found)
+        monkeypatch.setattr("dld_core.cli.doctor.examine", lambda found=findings: found)
         with pytest.raises(SystemExit) as ended:
             main(["doctor", "--json"])
         assert (ended.value.code or 0) == code
         assert json.loads(capsys.readouterr().out)[0]["state"] == findings[0].state
-    monkeypatch.setattr(health, "examine", lambda: [fault])
+    monkeypatch.setattr("dld_core.cli.doctor.examine", lambda: [fault])
     with pytest.raises(SystemExit):
         main(["doctor"])
     out = capsys.readouterr().out

@@ -11,11 +11,9 @@ from formats_common import GOLDEN, put, put_golden, put_image, put_json
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from dld_core.data.formats import Problems
-from dld_core.data.formats import textfile as text_module
 from dld_core.data.formats.checks import CheckReport, check
 from dld_core.data.formats.convert import ConvertOptions, convert
-from dld_core.data.formats.textfile import read_text
+from dld_core.data.formats.files import MAX_TEXT_BYTES
 from dld_core.errors import DataError
 
 LINES = [  # each line with the problems it must have, and no others
@@ -42,7 +40,6 @@ LINES = [  # each line with the problems it must have, and no others
     ("10,10,60,10,60,30,10,30,other", ["duplicate-region"]),
     ("hello", ["wrong-count"]),
     ("10,260,60,260,60,280,10,280,###", []),
-    ("10,290,60,290,60,290,60,310,10,310,repeated point", []),
 ]
 
 
@@ -82,6 +79,7 @@ def test_every_problem_between_files_in_one_run(tmp_path: Path) -> None:
     assert found == {
         ("gt_img_1.txt", "line 1", "encoding"),
         ("gt_img_1.txt", "line 1", "non-ascii"),
+        (tmp_path.name, "", "letters"),
         ("gt_img_2.txt", "", "encoding"),
         ("img_2.jpg", "", "exif-orientation"),
         ("img_3.jpg", "", "unreadable-image"),
@@ -118,7 +116,7 @@ def test_empty_files_mean_images_without_words(tmp_path: Path) -> None:
     put(tmp_path / "img_1.txt", "")
     put_image(tmp_path / "img_1.png")
     report = check(tmp_path)
-    assert not report.problems.items
+    assert not report.problems
     assert report.dataset is not None
     assert len(report.dataset) == 1
 
@@ -128,7 +126,7 @@ def test_headers_alone_find_no_truncation(tmp_path: Path) -> None:
     put_image(tmp_path / "img_1.jpg")
     put(tmp_path / "img_1.jpg", (tmp_path / "img_1.jpg").read_bytes()[:650])
     assert [p.code for p in check(tmp_path, "icdar").problems] == ["unreadable-image"]
-    assert not check(tmp_path, "icdar", decode_images=False).problems.items
+    assert not check(tmp_path, "icdar", decode_images=False).problems
 
 
 def test_labels_without_any_image_give_one_warning(tmp_path: Path) -> None:
@@ -140,11 +138,8 @@ def test_labels_without_any_image_give_one_warning(tmp_path: Path) -> None:
 def test_huge_files_are_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = tmp_path / "gt_1.txt"
     with file.open("wb") as stream:  # sparse: takes no room
-        stream.truncate(text_module.MAX_TEXT_BYTES + 1)
-    monkeypatch.setattr(Path, "open", lambda *_, **__: pytest.fail("the file was opened"))
-    problems = Problems()
-    assert read_text(file, problems) is None
-    assert [p.code for p in problems] == ["huge-file"]
+        stream.truncate(MAX_TEXT_BYTES + 1)
+    assert [p.code for p in check(tmp_path, "icdar").problems] == ["huge-file", "no-images"]
 
 
 def _broken(name: str, edit: Any, folder: Path) -> dict[str, list[str]]:
@@ -311,7 +306,7 @@ def test_nothing_there_is_the_only_thing_that_raises(tmp_path: Path) -> None:
 def test_the_golden_sets_have_no_errors(tmp_path: Path) -> None:
     for name in GOLDEN:
         report = check(put_golden(name, tmp_path / name))
-        assert not report.problems.of("error"), (name, report.problems.items)
+        assert not report.problems.of("error"), (name, report.problems)
 
 
 json_values = st.recursive(

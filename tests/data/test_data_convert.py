@@ -11,15 +11,12 @@ import pytest
 from formats_common import GOLDEN, one_page, put, put_golden, put_image, word
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from PIL import Image, ImageDraw
 
 from dld_core.data import formats
-from dld_core.data.formats import Losses
 from dld_core.data.formats.convert import REPORT_NAME, ConvertOptions, convert
-from dld_core.data.formats.doctr_recognition import crop
-from dld_core.data.formats.model import signed_area
-from dld_core.data.formats.quads import to_quad
+from dld_core.data.formats.polygons import four_points
 from dld_core.errors import ConfigError, DataError, UnknownPartError
+from dld_core.geometry import signed_area
 
 KEEPS_ALL = ["icdar", "totaltext", "cocotext", "textocr", "mmocr", "davar", "labelme", "ppocrlabel"]
 MARKS = {"", "#", "###", "*", "."}
@@ -137,7 +134,7 @@ def test_four_points_enclose_the_polygon(points: list[tuple[float, float]]) -> N
     import shapely
 
     polygon = np.array(points, dtype=np.float64)
-    quad = to_quad(polygon, Losses())
+    quad = four_points(polygon)
     assert quad.shape == (4, 2)
     if len(polygon) != 4:
         hull = shapely.MultiPoint(quad).convex_hull.buffer(1e-2)
@@ -209,17 +206,6 @@ def test_full_targets_and_malformed_sources_are_refused(tmp_path: Path) -> None:
     report = convert(tmp_path / "in", tmp_path / "out", "mmocr", options=ConvertOptions(skip_malformed=True))
     assert [problem.where for problem in report.skipped] == ["line 2"]
     assert report.words == 1
-
-
-def test_crops_are_upright(tmp_path: Path) -> None:
-    picture = Image.new("RGB", (100, 60), "white")
-    ImageDraw.Draw(picture).rectangle((20, 10, 29, 49), fill=(200, 0, 0))  # beside a word that reads down
-    pixels = np.asarray(picture)
-    down = np.array([[40, 10], [40, 50], [20, 50], [20, 10]], dtype=np.float64)
-    turned = crop(pixels, down)
-    assert turned.shape == (20, 40, 3)
-    assert turned[5, 20].tolist() == [255, 255, 255]
-    assert turned[15, 20].tolist() == [200, 0, 0]
 
 
 def test_recognition_sets_go_there_and_back(tmp_path: Path) -> None:

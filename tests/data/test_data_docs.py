@@ -18,13 +18,14 @@ PAGE = (ROOT / "docs" / "data.md").read_text(encoding="utf-8")
 
 def _codes_of(file: Path) -> set[tuple[str, str]]:
     """(code, severity) of every problem that a module reports."""
+    severities = {**{severity: severity for severity in formats.problems.SEVERITIES}, "malformed": "error"}
     found: set[tuple[str, str]] = set()
     for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
         if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.args):
             continue
         first = node.args[0]
-        if node.func.attr in formats.problems.SEVERITIES and isinstance(first, ast.Constant):
-            found.add((str(first.value), node.func.attr))
+        if node.func.attr in severities and isinstance(first, ast.Constant):
+            found.add((str(first.value), severities[node.func.attr]))
     return found
 
 

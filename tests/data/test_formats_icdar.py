@@ -11,8 +11,9 @@ from PIL import Image
 
 from dld_core.data import formats
 from dld_core.data.formats import AnnotatedImage, Problems, load_sample
-from dld_core.data.formats.icdar import parse, quote_if_needed, unquote
-from dld_core.data.formats.pairing import ImageFinder, label_stem, natural_key, pair, safe_name
+from dld_core.data.formats.files import natural_key
+from dld_core.data.formats.icdar import parse, text_field, unquote
+from dld_core.data.formats.pairing import ImageFinder, label_stem, pair, safe_name
 from dld_core.errors import DataError, ImageError
 
 QUAD = "1,2,30,2,30,9,1,9"
@@ -21,7 +22,7 @@ QUAD = "1,2,30,2,30,9,1,9"
 def _parsed(text: str, points: int | None = None) -> list[tuple[int, str]]:
     problems = Problems()
     words = parse(text, "gt_1.txt", problems, points)
-    assert not problems.of("error"), problems.items
+    assert not problems.of("error"), problems
     return [(len(w.polygon), w.text) for w in words]
 
 
@@ -63,7 +64,7 @@ def test_mixed_point_counts_are_pointed_out() -> None:
 
 @pytest.mark.parametrize("text", ['say "hi"', '"', '""', "\\", 'a\\"b', '"quoted"', ' "quoted" ', "5,000"])
 def test_quoting_goes_both_ways(text: str) -> None:
-    assert unquote(quote_if_needed(text)) == text
+    assert unquote(text_field(text)) == text
 
 
 @pytest.mark.parametrize("bom", [b"", b"\xef\xbb\xbf"])
@@ -86,41 +87,49 @@ def test_separators_of_other_scripts_do_not_end_a_line() -> None:
     ("label", "stem"),
     [
         ("gt_img_7.txt", "img_7"),
-        ("res_img_7.txt", "img_7"),
+        ("RES_img_7.txt", "img_7"),
         ("poly_gt_img7.mat", "img7"),
-        ("img_7.jpg.txt", "img_7"),
+        ("voc_img_7.jpg.txt", "img_7"),
+        ("gt_gt_7.txt", "gt_7"),
+        ("street.gt.txt", "street.gt"),
+        ("gt_.txt", "gt_"),
     ],
 )
 def test_stems(label: str, stem: str) -> None:
-    assert label_stem(Path(label)) == stem
+    assert label_stem(label) == stem
 
 
-def test_pairing_by_name_with_any_suffix_and_case(tmp_path: Path) -> None:
-    names = ["img_1.jpg", "img_2.PNG", "img_10.webp", "gt_odd.jpeg", "alone.tif"]
-    images = [tmp_path / name for name in names]
-    labels = [
-        tmp_path / name for name in ["gt_img_1.txt", "res_img_2.txt", "img_10.txt", "gt_odd.txt", "gt_9.txt"]
-    ]
+@pytest.mark.parametrize(
+    ("labels", "images", "found"),
+    [
+        (
+            "gt_img_1.txt res_img_2.txt img_10.txt gt_odd.txt gt_9.txt",
+            "img_1.jpg img_2.PNG img_10.webp gt_odd.jpeg alone.tif",
+            "img_1.jpg img_2.PNG img_10.webp gt_odd.jpeg -",
+        ),
+        ("gt_x.txt", "gt_x.jpg", "gt_x.jpg"),
+        ("gt_gt_x.txt gt_x.txt", "x.jpg gt_x.jpg", "gt_x.jpg x.jpg"),
+        ("gt_x.txt x.txt", "x.jpg gt_x.jpg", "gt_x.jpg x.jpg"),
+        ("img_1.png.txt", "img_1.jpg img_1.png", "img_1.png"),
+        ("val/gt_img_1.txt", "train/img_1.jpg val/img_1.jpg", "val/img_1.jpg"),
+    ],
+)
+def test_pairing_by_name(labels: str, images: str, found: str) -> None:
     problems = Problems()
-    result = pair(labels, images, problems)
-    assert [image.name if image else None for _, image in result.pairs] == [*names[:4], None]
-    assert [image.name for image in result.unlabelled] == ["alone.tif"]
-    assert not problems.items
+    result = pair(list(map(Path, labels.split())), list(map(Path, images.split())), problems)
+    assert [image.as_posix() if image else "-" for image in result] == found.split()
+    assert not problems
 
 
-def test_ambiguous_images_are_told_and_folders_decide(tmp_path: Path) -> None:
+def test_ambiguous_images_are_reported(tmp_path: Path) -> None:
+    for name in ("img_1.jpg", "img_1.png", "other.png"):
+        put_image(tmp_path / name)
+    put(tmp_path / "gt_img_1.txt", f"{QUAD},a")
     problems = Problems()
-    twins = [tmp_path / "img_1.jpg", tmp_path / "img_1.png"]
-    result = pair([tmp_path / "gt_img_1.txt"], twins, problems)
-    assert result.pairs[0][1] == twins[0]
-    assert not result.unlabelled
-    assert [p.code for p in problems] == ["ambiguous-image"]
-    split = [tmp_path / "images" / part / "img_1.jpg" for part in ("train", "val")]
-    problems = Problems()
-    result = pair([tmp_path / "gt" / "val" / "gt_img_1.txt"], split, problems)
-    assert result.pairs[0][1] == split[1]
-    assert result.unlabelled == [split[0]]
-    assert not problems.items
+    dataset = formats.read(tmp_path, problems=problems)
+    assert [image.name for image in dataset.images] == ["img_1.jpg"]
+    assert [path.name for path in dataset.unlabelled] == ["other.png"]
+    assert [problem.code for problem in problems] == ["ambiguous-image"]
 
 
 @pytest.mark.parametrize(
@@ -155,8 +164,9 @@ def test_safe_names_stay_inside(name: str) -> None:
 
 
 def test_natural_order() -> None:
-    names = ["img_10", "img_2", "a", "img_2b", "1"]
-    assert sorted(names, key=natural_key) == ["1", "a", "img_2", "img_2b", "img_10"]
+    names = ["img_10", "img_2", "a", "img_2b", "1", "img_0", f"img_{'9' * 5000}"]
+    ordered = ["1", "a", "img_0", "img_2", "img_2b", "img_10", f"img_{'9' * 5000}"]
+    assert sorted(names, key=natural_key) == ordered
 
 
 def test_samples_have_raw_pixels_and_clockwise_words(tmp_path: Path) -> None:

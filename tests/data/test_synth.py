@@ -10,11 +10,12 @@ import numpy as np
 import pytest
 
 from dld_core.data.synth import PageRenderer, SynthConfig, render_page
+from dld_core.data.synth.config import varied
 from dld_core.data.synth.degrade import Damage
-from dld_core.data.synth.labels import Placed, area, finish_labels, side_height
-from dld_core.data.synth.mixed import varied
+from dld_core.data.synth.labels import Placed, finish_labels, side_height
 from dld_core.data.synth.text import PRINTABLE
 from dld_core.errors import ConfigError, DataError
+from dld_core.geometry import signed_area
 from dld_core.types import Sample
 
 PLAIN = {"system_fonts": False, "page_size": (320, 384), "words": (6, 12)}
@@ -59,7 +60,7 @@ def check_labels(sample: Sample) -> None:
         assert len(polygon) == 4 or 8 <= len(polygon) <= 14
         assert (polygon >= 0).all()
         assert (polygon <= (width, height)).all()
-        assert area(polygon.astype(np.float64)) > 0  # positive is clockwise on the screen
+        assert signed_area(polygon) > 0  # clockwise on the screen: never mirrored
         assert ignore or (0 < len(text) <= 24 and set(text) <= set(PRINTABLE))
 
 

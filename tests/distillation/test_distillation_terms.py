@@ -14,8 +14,12 @@ from torch import Tensor
 from dld_backends.recognition.attention import AttentionDecoder
 from dld_core.decoders.charset import Charset
 from dld_core.decoders.ctc import CTCDecoder
-from dld_core.distillation.boxes import box_distance, class_divergence, with_teacher_boxes
-from dld_core.distillation.maps import map_divergence, shrink
+from dld_core.distillation.detection import (
+    box_divergence,
+    map_divergence,
+    shrink,
+    with_teacher_boxes,
+)
 from dld_core.distillation.skd import SequentialDistiller
 from dld_core.distillation.terms import (
     feature_distance,
@@ -157,30 +161,32 @@ def test_maps_are_averaged_down_without_their_padding() -> None:
 
 def box_outputs(logits: list[list[float]], deltas: list[list[float]] | None = None) -> BoxOutputs:
     rows = torch.tensor(logits).reshape(-1, 2)
-    return BoxOutputs([torch.zeros(len(rows), 4)], rows, torch.tensor(deltas or [[0.0] * 4] * len(rows)))
+    return BoxOutputs(
+        [torch.zeros(len(rows), 4)], rows, torch.tensor(deltas or [[0.0] * 4] * len(rows)).reshape(-1, 4)
+    )
 
 
 def test_classes_of_text_and_background_weigh_alike() -> None:
     teacher = box_outputs([[0.0, 30.0]] + [[30.0, 0.0]] * 9)
     doubtful = box_outputs([[0.0, 0.0]] + [[30.0, 0.0]] * 9)
-    assert class_divergence(teacher, doubtful) == pytest.approx(math.log(2) / 2)
-    assert class_divergence(teacher, teacher) == pytest.approx(0, abs=1e-6)
+    assert box_divergence(teacher, doubtful)["class"] == pytest.approx(math.log(2) / 2)
+    assert box_divergence(teacher, teacher)["class"] == pytest.approx(0, abs=1e-6)
     rest = box_outputs([[0.0, 30.0]] + [[0.0, 0.0]] * 9)
-    assert class_divergence(teacher, rest) == pytest.approx(math.log(2) / 2)
-    assert class_divergence(teacher, rest, 0.2) == pytest.approx(math.log(2) * 0.8)
+    assert box_divergence(teacher, rest)["class"] == pytest.approx(math.log(2) / 2)
+    assert box_divergence(teacher, rest, 0.2)["class"] == pytest.approx(math.log(2) * 0.8)
 
 
 def test_boxes_are_compared_where_there_is_text() -> None:
     logits = [[0.0, 30.0], [30.0, 0.0]]
     teacher = box_outputs(logits, [[0.0] * 4, [0.0] * 4])
     student = box_outputs(logits, [[1.0, 0.0, 0.0, 0.0], [50.0] * 4])
-    assert box_distance(teacher, student) == pytest.approx(1 - 1 / 18, abs=1e-5)
+    assert box_divergence(teacher, student)["box"] == pytest.approx(1 - 1 / 18, abs=1e-5)
 
 
 def test_no_boxes_are_no_distance_and_keep_the_graph() -> None:
     given = torch.zeros(0, 2, requires_grad=True)
     student = BoxOutputs([torch.zeros(0, 4)], given, torch.zeros(0, 4))
-    loss = class_divergence(box_outputs([]), student)
+    loss = box_divergence(box_outputs([]), student)["class"]
     assert loss == 0
     loss.backward()  # type: ignore[no-untyped-call]
 
@@ -267,7 +273,7 @@ def test_the_teachers_own_readings_are_used_where_the_trace_has_them() -> None:
 
 def test_logit_term_asks_the_decoder_which_steps_count() -> None:
     letters = Charset("abcd")
-    column, ctc = ColumnDecoder(letters, 4), CTCDecoder(letters, 4)
+    column, ctc = ColumnDecoder("abcd", 4), CTCDecoder(letters, 4)
     targets = torch.tensor([[1, column.end_id, column.pad_id]])
     assert column.counted_steps(torch.zeros(1, 3, 5), targets).tolist() == [[True, True, False]]
     assert ctc.counted_steps(torch.zeros(1, 3, 5), torch.tensor([[1, 0, 0]])).all()

@@ -17,7 +17,7 @@ from PIL import Image
 from dld_core import MissingExtraError
 from dld_core.plugins import registry
 from dld_core.plugins.entrypoints import requirements
-from dld_plugins import engine
+from dld_plugins.engines import engine
 
 SQUARE = [[1, 2], [9, 2], [9, 6], [1, 6]]
 ENGINES = ("easyocr", "rapidocr", "tesseract")

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from dld_core.evaluation.cost import count
-from dld_plugins.onnx_cost import flops, sized_cost
+from dld_plugins.engines.onnx_cost import flops, sized_cost
 
 onnx = pytest.importorskip("onnx", reason='counting needs onnx: pip install "dld[rapidocr]"')
 pytest.importorskip("onnxruntime", reason='counting needs onnxruntime: pip install "dld[rapidocr]"')

@@ -18,7 +18,7 @@ from fake_engines import dark_box, quad
 from dld_core.plugins import registry
 from dld_core.testing import SpotterContract, run_contracts
 from dld_core.training.distill.config import DistillConfig
-from dld_core.training.selector.run import SelectorRunConfig
+from dld_core.training.selector.config import SelectorRunConfig
 from dld_plugins.easyocr import EasyOCRConfig
 from dld_plugins.ppocr.config import PPOCRConfig
 from dld_plugins.rapidocr import RapidOCRConfig

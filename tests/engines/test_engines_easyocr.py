@@ -11,7 +11,7 @@ import torch
 from fake_engines import install_easyocr
 
 from dld_core import ConfigError, DLDWrapper, WeightsError
-from dld_core.pipeline.parts import find_selector
+from dld_core.pipeline.models import find_selector
 from dld_core.selection import DenseSelector
 from dld_core.selection.file import save_selector
 from dld_core.testing import SpotterContract, samples

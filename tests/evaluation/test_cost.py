@@ -12,9 +12,9 @@ import torch
 import torchvision
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.utils.flop_counter import flop_registry, register_flop_formula
 
-from dld_core.evaluation.cost import UncountedOperatorError, count
-from dld_core.evaluation.cost.declared import FREE, LIGHT
+from dld_core.evaluation.cost import UncountedOperatorError, count, flops_of
 from dld_core.evaluation.cost.formulas import FORMULAS
 
 STEPS, BATCH, WIDTH, STATE = 5, 3, 8, 16
@@ -23,7 +23,7 @@ SEQUENCE = torch.rand(BATCH, STEPS, WIDTH)
 
 def flops(run: Callable[[], Any]) -> float:
     with torch.no_grad():
-        return count(run)[1].check().flops
+        return flops_of(run)
 
 
 def matrix(inputs: int, outputs: int, times: int) -> float:
@@ -40,7 +40,7 @@ def test_lstm_by_whatever_kernel(mode: Any, batch_first: bool) -> None:
     lstm = nn.LSTM(WIDTH, STATE, 2, bidirectional=True, batch_first=batch_first).eval()
     x = SEQUENCE if batch_first else SEQUENCE.transpose(0, 1).contiguous()
     with mode():
-        assert count(lambda: lstm(x))[1].check().flops == LSTM_COST
+        assert flops_of(lambda: lstm(x)) == LSTM_COST
 
 
 def test_packed_lstm_costs_its_real_steps() -> None:
@@ -68,9 +68,9 @@ def test_attention_costs_the_same_fused_and_taken_apart(mode: Any) -> None:
     layer = nn.TransformerEncoderLayer(WIDTH, 2, 24, batch_first=True).eval()
     products = BATCH * STEPS * 2 * (4 * WIDTH * WIDTH + 2 * STEPS * WIDTH + 2 * WIDTH * 24)
     with mode():
-        assert count(lambda: layer(SEQUENCE))[1].check().flops == products
+        assert flops_of(lambda: layer(SEQUENCE)) == products
     with torch.enable_grad():
-        assert count(lambda: layer(SEQUENCE))[1].check().flops == products
+        assert flops_of(lambda: layer(SEQUENCE)) == products
 
 
 IMAGE = torch.rand(1, 4, 16, 16)
@@ -97,18 +97,11 @@ ROIS = [torch.tensor([[0.0, 0.0, 8.0, 4.0], [2.0, 2.0, 4.0, 14.0]])]
         (lambda: functional.grid_sample(IMAGE, torch.rand(1, 5, 6, 2), "nearest", align_corners=False), 0),
         (lambda: functional.interpolate(IMAGE, scale_factor=2, mode="bilinear"), 8 * 4 * 1024),
         (lambda: functional.interpolate(IMAGE, scale_factor=2, mode="nearest"), 0),
-        (lambda: torch.linalg.solve(torch.rand(6, 6), torch.rand(6, 1)), 2 / 3 * 216 + 2 * 36),
         (lambda: functional.max_pool2d(functional.relu(IMAGE), 2).flatten().sort(), 0),
     ],
 )
 def test_known_costs(run: Callable[[], Any], expected: float) -> None:
     assert flops(run) == pytest.approx(expected)
-
-
-def test_deformable_convolution_costs_more_than_a_plain_one() -> None:
-    layer = torchvision.ops.DeformConv2d(4, 6, 3, padding=1)
-    plain = 2 * 6 * 256 * 36
-    assert flops(lambda: layer(IMAGE, torch.zeros(1, 18, 16, 16))) == plain + 9 * 256 * 4 * 9
 
 
 def test_shrinking_with_antialiasing_costs_its_wider_filter() -> None:
@@ -123,7 +116,7 @@ def test_a_whole_network_costs_its_published_multiply_adds() -> None:
     network = torchvision.models.resnet18().eval()
     with torch.no_grad():
         _, cost = count(lambda: network(torch.rand(1, 3, 224, 224)))
-    assert cost.check().multiply_adds / 1e9 == pytest.approx(1.814, rel=1e-3)
+    assert cost.check().flops / 2e9 == pytest.approx(1.814, rel=1e-3)
     assert cost.elements > 1e6
 
 
@@ -144,30 +137,56 @@ def test_counting_changes_no_result() -> None:
         assert torch.equal(count(lambda: network(IMAGE))[0], network(IMAGE))
 
 
-def test_an_operator_of_unknown_cost_is_an_error() -> None:
-    @torch.library.custom_op("dld_test::mystery", mutates_args=())
-    def mystery(x: Tensor) -> Tensor:
-        return x * 2
+@pytest.mark.parametrize(
+    ("run", "name"),
+    [
+        (lambda: torch.fft.fft(IMAGE), "aten::_fft_r2c"),
+        (lambda: torch.linalg.svd(torch.rand(3, 3)), "aten::_linalg_svd"),
+        (lambda: torch.cdist(SEQUENCE, SEQUENCE), "aten::_cdist_forward"),
+        (lambda: torchvision.ops.DeformConv2d(4, 6, 3)(IMAGE, torch.zeros(1, 18, 14, 14)), "deform_conv2d"),
+    ],
+)
+def test_an_operator_of_unknown_cost_is_an_error(run: Callable[[], Any], name: str) -> None:
+    with pytest.raises(UncountedOperatorError, match=rf"{name} \(x1\).*register_flop_formula"):
+        flops(run)
 
-    _, cost = count(lambda: mystery(torch.rand(3)))
-    assert cost.uncounted == {"dld_test::mystery": 1}
-    with pytest.raises(UncountedOperatorError, match=r"dld_test::mystery \(x1\).*register a formula"):
-        cost.check()
+
+HEAVY = "mm bmm mv dot addr convolution _conv_depthwise2d linear _fft_c2c gru_cell _linalg_eigh linalg_qr"
+LIGHT = "gamma lgamma cummax hamming_window _convert_indices_from_coo_to_csr movedim one_hot resolve_conj"
 
 
-def test_a_third_party_can_register_its_operator(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_may_multiply_is_told_by_name() -> None:
+    from dld_core.evaluation.cost.counter import _unknown
+
+    assert all(_unknown("aten", name) for name in HEAVY.split())
+    assert not any(_unknown("aten", name) for name in LIGHT.split())
+    assert _unknown("somebodys", "gamma")
+    # torch says that an operator is pointwise; none of those is taken for a product.
+    known = torch._C._jit_get_all_schemas()
+    overloads = [getattr(torch.ops.aten, s.name[6:], None) for s in known if s.name.startswith("aten::")]
+    pointwise = {
+        packet.__name__
+        for packet in overloads
+        if packet is not None
+        and any(torch.Tag.pointwise in getattr(packet, form).tags for form in packet.overloads())
+    }
+    assert len(pointwise) > 100
+    assert not [name for name in pointwise if _unknown("aten", name)]
+
+
+def test_a_third_party_can_register_its_operator() -> None:
     @torch.library.custom_op("dld_test::known", mutates_args=())
     def known(x: Tensor) -> Tensor:
         return x * 2
 
-    monkeypatch.setitem(FORMULAS, "dld_test::known", lambda x, **_: 2.0 * x.numel())
-    assert count(lambda: known(torch.rand(3)))[1].check().flops == 6
-
-
-def test_no_operator_is_declared_twice() -> None:
-    assert not FREE & LIGHT
-    charged = {name.partition("::")[2] for name in FORMULAS}
-    assert not charged & (FREE | LIGHT)
+    packet = torch.ops.dld_test.known
+    with pytest.raises(UncountedOperatorError, match="dld_test::known"):
+        flops(lambda: known(torch.rand(3)))
+    register_flop_formula(packet)(lambda shape, **_: 2 * shape[0])
+    try:
+        assert flops(lambda: known(torch.rand(3))) == 6
+    finally:
+        del flop_registry[packet]
 
 
 def test_peak_memory_sees_what_was_allocated() -> None:
@@ -181,9 +200,10 @@ before = peak_bytes()
 block = np.ones(50_000_000)  # 400 MB, touched
 after = peak_bytes()
 del block
-print(after - before, after - peak_bytes() if reset_peak() else "not resettable")
+reset_peak()
+print(after - before, after - peak_bytes())
 """
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    grown, shrunk = ran.stdout.strip().split(" ", 1)
-    assert int(grown) > 300e6
-    assert shrunk == "not resettable" or int(shrunk) > 300e6
+    grown, shrunk = map(int, ran.stdout.split())
+    assert grown > 300e6
+    assert shrunk > 300e6 or abs(shrunk) < 30e6  # as before where the system does not reset

@@ -105,7 +105,7 @@ def test_lists_that_cannot_be_used(tmp_path: Path) -> None:
     binary.write_bytes(b"\xff\xff")
     with pytest.raises(DataError, match="holds no words"):
         Lexicons.read(empty)
-    with pytest.raises(DataError, match="not UTF-8"):
+    with pytest.raises(DataError, match="not valid utf-8"):
         Lexicons.read(binary)
     with pytest.raises(DataError, match="does not exist"):
         Lexicons.read(tmp_path / "absent.txt")

@@ -1,147 +1,146 @@
-"""Areas and intersections in bulk, against shapely one by one."""
+"""Overlaps of outlines, against the plain way, pair after pair."""
 
 from __future__ import annotations
 
+import random
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import pytest
-import shapely
-from numpy.typing import NDArray
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from dld_core.evaluation import overlap, strips
-from dld_core.evaluation.overlap import Limits, Regions, overlapping
-from dld_core.evaluation.quads import common_areas, convex_common_areas
+from dld_core.errors import DataError
+from dld_core.evaluation import ImageWords, Protocol, evaluate, overlap, read_ground_truth, read_predictions
+from dld_core.evaluation.overlap import Outlines, overlapping
+from dld_core.evaluation.scores import Tally
 
+BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 SQUARE = [(0, 0), (10, 0), (10, 10), (0, 10)]
 BOW_TIE = [(0, 0), (10, 10), (10, 0), (0, 10)]
-SIDEWAYS_BOW_TIE = [(0, 0), (10, 0), (0, 10), (10, 10)]
 ARROW = [(0, 0), (10, 5), (0, 10), (4, 5)]
-POINT = [(3, 3)] * 4
-LINE = [(0, 0), (5, 5), (10, 10), (5, 5)]
+SPIKE = [(0, 0), (10, 0), (10, 10), (20, 10), (10, 10), (0, 10)]
+LINE = [(0, 0), (5, 5), (0, 0)]
 
 
-def quads(*shapes: object) -> NDArray[np.float64]:
-    return np.array(shapes, np.float64)
+@pytest.fixture(scope="module")
+def plain() -> Iterator[Any]:
+    """The modules of benchmarks/."""
+    sys.path.insert(0, str(BENCHMARKS))
+    try:
+        import plain_rrc
+        import random_pages
+
+        yield plain_rrc, random_pages
+    finally:
+        sys.path.remove(str(BENCHMARKS))
 
 
-def by_shapely(first: NDArray[np.float64], second: NDArray[np.float64]) -> NDArray[np.float64]:
-    shapes = [shapely.make_valid(shapely.polygons(part), method="linework") for part in (first, second)]
-    return np.asarray(shapely.area(shapely.intersection(*shapes)))
+def outlines(*images: list[Any]) -> Outlines:
+    return Outlines.of([ImageWords.of(image, [""] * len(image)) for image in images], False)
 
 
 @pytest.mark.parametrize(
-    ("first", "second", "area"),
+    ("first", "second", "inside", "iou"),
     [
-        (SQUARE, SQUARE, 100),
-        (SQUARE, SQUARE[::-1], 100),
-        (SQUARE, [(x + 10, y) for x, y in SQUARE], 0),
-        (SQUARE, [(x + 5, y + 5) for x, y in SQUARE], 25),
-        (SQUARE, BOW_TIE, 50),
-        (BOW_TIE, BOW_TIE, 50),
-        (BOW_TIE, SIDEWAYS_BOW_TIE, 0),
-        (SQUARE, ARROW, 30),
-        (ARROW, ARROW, 30),
-        (SQUARE, POINT, 0),
-        (POINT, SQUARE, 0),
-        (POINT, POINT, 0),
-        (SQUARE, LINE, 0),
-        (LINE, ARROW, 0),
+        (SQUARE, SQUARE, 1, 1),
+        (SQUARE, SQUARE[::-1], 1, 1),
+        (SQUARE, [(x + 5, y + 5) for x, y in SQUARE], 0.25, 25 / 175),
+        (SQUARE, ARROW, 1, 0.3),
+        (ARROW, ARROW, 1, 1),
+        (SQUARE, SPIKE, 1, 1),
+        (SQUARE, LINE, 0, 0),
+        (BOW_TIE, SQUARE, 0.5, 1),  # its shoelace area is 0, and what lies in it 50
+        (SQUARE, BOW_TIE, 0, 1),
     ],
 )
-def test_common_areas_of_quadrilaterals(first: object, second: object, area: float) -> None:
-    assert common_areas(quads(first), quads(second))[0] == pytest.approx(area, abs=1e-9)
+def test_overlaps_by_hand(first: Any, second: Any, inside: float, iou: float) -> None:
+    for far in (0, 100_000):
+        pairs = overlapping(*(outlines([np.array(shape) + far]) for shape in (first, second)))
+        assert pairs.inside.tolist() == pytest.approx([inside], abs=1e-6)
+        assert pairs.iou.tolist() == pytest.approx([iou], abs=1e-6)
 
 
-def test_any_quadrilaterals_agree_with_shapely() -> None:
-    corners = np.random.default_rng(0).integers(0, 30, (2, 2000, 4, 2)).astype(float)
-    np.testing.assert_allclose(common_areas(*corners), by_shapely(*corners), atol=1e-8)
+shapes = st.lists(st.tuples(st.integers(0, 40), st.integers(0, 40)), min_size=3, max_size=7)
 
 
-def test_convex_quadrilaterals_agree_with_shapely_far_from_the_origin() -> None:
-    rng = np.random.default_rng(1)
-    angles = np.sort(rng.uniform(0, 2 * np.pi, (2, 500, 4)), axis=-1)
-    circle = np.stack([np.cos(angles), np.sin(angles)], axis=-1) * 50 + 100_000
-    circle[1] += rng.uniform(-40, 40, (500, 1, 2))
-    np.testing.assert_allclose(convex_common_areas(*circle), by_shapely(*circle), atol=1e-4)
-
-
-def test_areas_and_boxes_of_mixed_polygons() -> None:
-    shapes = [SQUARE, [(0, 0), (4, 0), (0, 3)], BOW_TIE]
-    points, counts = np.concatenate([np.array(s, float) for s in shapes]), np.array([len(s) for s in shapes])
-    regions = Regions.build(points, counts)
-    np.testing.assert_allclose(regions.areas, [100, 6, 0])
-    np.testing.assert_allclose(regions.boxes[1], [0, 0, 4, 3])
-    assert regions.convex.tolist() == [True, False, False]
-    assert regions.crossing().tolist() == [2]
-
-
-def _random_regions(rng: np.random.Generator, number: int) -> Regions:
-    counts = rng.integers(3, 9, number)
-    centers = rng.integers(0, 200, (number, 1, 2))
-    parts = [c + rng.integers(-30, 30, (n, 2)) for c, n in zip(centers, counts, strict=True)]
-    return Regions.build(np.concatenate(parts).astype(float), counts)
-
-
-def _every_pair(truth: Regions, found: Regions) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    shapes = [region.geometries(np.arange(len(region))) for region in (truth, found)]
-    common = shapely.area(shapely.intersection(shapes[0][:, None], shapes[1][None]))
-    union = truth.areas[:, None] + found.areas[None] - common
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return np.nan_to_num(common / union, posinf=0, neginf=0), np.nan_to_num(
-            common / found.areas, posinf=0
-        )
-
-
-@pytest.mark.parametrize("chunk", [1_000_000, 50])
-def test_no_pair_that_matters_is_lost(chunk: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(overlap, "_CHUNK", chunk)
-    rng = np.random.default_rng(2)
-    for limit in (0.1, 0.5):
-        truth, found = _random_regions(rng, 40), _random_regions(rng, 50)
-        per_image = np.array([40]), np.array([50])
-        every = np.ones(40, bool)
-        pairs = overlapping(truth, found, Limits(*per_image, every, every, limit, limit))
-        iou, inside = _every_pair(truth, found)
-        wanted = {(int(a), int(b)) for a, b in np.argwhere((iou > limit + 1e-9) | (inside > limit + 1e-9))}
-        given = {
-            (a, b): i for i, (a, b) in enumerate(zip(pairs.truth.tolist(), pairs.found.tolist(), strict=True))
-        }
-        assert wanted <= set(given)
-        for (a, b), index in given.items():
-            assert pairs.iou[index] == pytest.approx(iou[a, b], abs=1e-9)
-        assert list(given) == sorted(given)
-
-
-@pytest.mark.parametrize("far", [0, 100_000])
-def test_simple_outlines_agree_with_shapely(far: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(strips, "_CHUNK", 500)
-    rng = np.random.default_rng(3)
-    counts = rng.integers(3, 15, 200)
-    parts = []
-    for count in counts:
-        angle = np.sort(rng.uniform(0, 2 * np.pi, count)) * rng.choice([-1, 1])
-        ring = np.stack([np.cos(angle), np.sin(angle)], axis=1) * rng.uniform(10, 40, (count, 1))
-        parts.append(np.trunc(ring + rng.uniform(-10, 10, 2)) + far)
-    regions = Regions.build(np.concatenate(parts), counts)
-    left, right = np.divmod(np.arange(len(counts) ** 2), len(counts))
-    simple = regions.simple[left] & regions.simple[right]
-    left, right = left[simple], right[simple]
-    base = regions.boxes[left, 1]
-    shapes = regions.geometries(np.arange(len(counts)))
-    wanted = shapely.area(shapely.intersection(shapes[left], shapes[right]))
-    assert len(wanted) > 20_000
-    assert regions.simple.tolist() == [shapely.Polygon(part).is_valid for part in parts]
-    given = strips.simple_common_areas(regions.sides, regions.sides, left, right, base)
-    np.testing.assert_allclose(given, wanted, atol=1e-6 if far else 1e-9)
+@settings(max_examples=60, deadline=None)
+@given(
+    truth=st.lists(shapes, max_size=5),
+    found=st.lists(shapes, max_size=5),
+    least=st.sampled_from([0, 0.1, 0.5]),
+)
+def test_no_pair_that_matters_is_lost(plain: Any, truth: Any, found: Any, least: float) -> None:
+    rules, _ = plain
+    pairs = overlapping(outlines(truth), outlines(found), least)
+    given_pairs = list(zip(pairs.truth.tolist(), pairs.found.tolist(), strict=True))
+    assert given_pairs == sorted(given_pairs)
+    for word, one in enumerate(truth):
+        for detection, other in enumerate(found):
+            common, area = rules.intersection(one, other), rules.shoelace(other)
+            union = rules.shoelace(one) + area - common
+            iou, inside = (common / whole if whole else 0 for whole in (union, area))
+            if (word, detection) in given_pairs:
+                index = given_pairs.index((word, detection))
+                assert pairs.iou[index] == pytest.approx(iou, abs=1e-9)
+                assert pairs.inside[index] == pytest.approx(inside, abs=1e-9)
+            else:
+                assert max(iou, inside) <= least + 1e-9
 
 
 def test_pairs_stay_within_their_image() -> None:
-    square = np.tile(np.array(SQUARE, float), (3, 1))
-    regions = Regions.build(square, np.array([4, 4, 4]))
-    every = np.ones(3, bool)
-    pairs = overlapping(regions, regions, Limits(np.array([1, 2]), np.array([2, 1]), every, every, 0.5, 0.5))
-    assert list(zip(pairs.truth.tolist(), pairs.found.tolist(), strict=True)) == [
-        (0, 0),
-        (0, 1),
-        (1, 2),
-        (2, 2),
-    ]
+    pairs = overlapping(
+        outlines([SQUARE], [SQUARE, SQUARE], []), outlines([SQUARE, SQUARE], [SQUARE], [SQUARE])
+    )
+    assert list(zip(pairs.truth, pairs.found, strict=True)) == [(0, 0), (0, 1), (1, 2), (2, 2)]
+
+
+def test_too_many_overlaps_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    many = outlines([SQUARE] * 30)
+    monkeypatch.setattr(overlap, "_CHUNK", 100)
+    assert len(overlapping(many, many).iou) == 900
+    monkeypatch.setattr(overlap, "MAX_PAIRS", 800)
+    with pytest.raises(DataError, match="over 800 pairs"):
+        overlapping(many, many)
+
+
+def test_long_scribbles_take_no_time() -> None:
+    corners = np.random.default_rng(0).integers(0, 1000, (2, 300, 2))
+    pairs = overlapping(outlines([corners[0]]), outlines([corners[1]]))
+    assert pairs.inside[0] > 0
+
+
+def pack(words: list[Any]) -> ImageWords:
+    return ImageWords.of([w.points for w in words], [w.text for w in words], [w.ignore for w in words])
+
+
+def counts(tally: Tally) -> tuple[int, ...]:
+    return tuple(int(part.sum()) for part in (tally.truth, tally.found, tally.matched, tally.correct))
+
+
+@pytest.mark.parametrize(("iou", "curved"), [(0.1, False), (0.5, False), (0.7, False), (0.5, True)])
+def test_all_counts_are_those_of_the_plain_way(plain: Any, iou: float, curved: bool, tmp_path: Path) -> None:
+    rules, generator = plain
+    rng = random.Random(int(iou * 10))
+    make = generator.curved_page if curved else generator.random_page
+    pages = [make(rng, rng.randrange(12)) for _ in range(25)]
+    truth, found = [page[0] for page in pages], [page[1] for page in pages]
+    result = evaluate(
+        {f"img_{i}": pack(words) for i, words in enumerate(truth, 1)},
+        {f"img_{i}": pack(words) for i, words in enumerate(found, 1)},
+        Protocol(iou=iou),
+    )
+    for tally, spotting in ((result.plain, False), (result.spotting, True)):
+        expected = rules.evaluate_plainly(truth, found, iou, spotting)
+        wanted = (expected.truth, expected.found, expected.matched, expected.correct)
+        assert counts(tally) == wanted
+        assert wanted[2] > 0
+    generator.write_pages(tmp_path / "gt", "gt_", truth)
+    generator.write_pages(tmp_path / "found", "res_", found)
+    files = evaluate(
+        read_ground_truth(tmp_path / "gt"), read_predictions(tmp_path / "found"), Protocol(iou=iou)
+    )
+    assert files.as_dict() == result.as_dict()

@@ -84,7 +84,7 @@ def test_weights_stay_small_and_have_a_card() -> None:
     parts = ("dld_backends", "dld_core", "dld_plugins")
     weights = [file for part in parts for file in (ROOT / part).rglob("*.safetensors")]
     assert len(weights) >= 5
-    assert sum(file.stat().st_size for file in weights) < 40e6
+    assert sum(file.stat().st_size for file in weights) < 60e6
     assert all(file.with_suffix(".md").is_file() for file in weights)
 
 

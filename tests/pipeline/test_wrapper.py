@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import io
 import json
+import os
+import pickle
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,10 +21,12 @@ from safetensors.torch import save_file
 from dld_core import DLDWrapper, Page
 from dld_core.errors import ConfigError, DeviceError, DLDError, ImageError, UnknownPartError, WeightsError
 from dld_core.images import ImageLimits
-from dld_core.pipeline.preparation import batches
+from dld_core.interfaces import ResolutionSelector
+from dld_core.pipeline.plan import batches
 from dld_core.plugins.hooks import Hooks
 from dld_core.plugins.registry import backends
 from dld_core.runtimes.devices import available_devices, resolve_device
+from dld_core.types import Word
 
 
 @pytest.fixture(autouse=True)
@@ -66,8 +71,8 @@ def test_a_page_says_everything(dld: DLDWrapper, tmp_path: Path) -> None:
     page = dld.spot(path)
     assert (page.image, page.width, page.height) == (str(path), 180, 120)
     assert (page.backend, page.weights, page.device) == ("fake-red", "bundled", "cpu")
-    assert (page.scale, page.working_size) == (1.0, (90, 60))
-    assert page.gflops == pytest.approx(2e-3 * 90 * 60 + 1)
+    assert (page.model, page.scale, page.working_size) == ("teacher", 1.0, (180, 120))
+    assert page.gflops == pytest.approx(2e-3 * 180 * 120 + 1)
     assert page.gflops_full == page.gflops
     assert set(page.timings_ms) == {"decode", "resize", "spot", "total"}
     assert page.timings_ms["total"] == pytest.approx(
@@ -75,19 +80,18 @@ def test_a_page_says_everything(dld: DLDWrapper, tmp_path: Path) -> None:
     )
     assert page.notes == []
     assert page.error is None
-    assert page.words[0].text == "90x60"
+    assert page.words[0].text == "180x120"
     assert np.abs(corners(page) - [[30, 40], [90, 40], [90, 60], [30, 60]]).max() <= 2
 
 
-@pytest.mark.parametrize(
-    ("scale", "size"), [("full", (90, 60)), (1.0, (90, 60)), (0.5, (45, 30)), (1.5, (135, 90))]
-)
-def test_scales_are_fractions_of_the_reference(dld: DLDWrapper, scale: object, size: tuple[int, int]) -> None:
-    for pixels in (sign(), sign(60, 40, (10, 10, 40, 30))):  # shrunk and enlarged
+@pytest.mark.parametrize(("scale", "share"), [("full", 1.0), (1.0, 1.0), (0.5, 0.5), (1.5, 1.5)])
+def test_scales_are_fractions_of_the_full_size(dld: DLDWrapper, scale: object, share: float) -> None:
+    large, small = sign(360, 240), sign(90, 70, (10, 20, 40, 30))
+    for pixels, full in ((large, (360, 240)), (small, (154, 120))):  # native, and enlarged to the reference
         page = dld.spot(pixels, scale=scale)
-        assert page.working_size == size
-        assert page.scale == (1.0 if scale == "full" else scale)
-        assert page.gflops_full == pytest.approx(2e-3 * 90 * 60 + len(page.words))
+        assert page.working_size == (round(full[0] * share), round(full[1] * share))
+        assert page.scale == share
+        assert page.gflops_full == pytest.approx(2e-3 * full[0] * full[1] + len(page.words))
 
 
 def test_polygons_are_in_pixels_of_the_original_at_every_scale(dld: DLDWrapper) -> None:
@@ -101,15 +105,15 @@ def test_spotters_of_two_stages_get_the_native_image_and_the_size() -> None:
     spotter = NativeSpotter()
     dld = DLDWrapper(spotter, batch_size=4)
     page = dld.spot(sign(), scale=0.5)
-    assert spotter.sizes == [(30, 45)]
+    assert spotter.sizes == [(60, 90)]
     assert spotter.seen[-1] == [(3, 120, 180)]
-    assert (page.scale, page.working_size) == (0.5, (45, 30))
-    assert page.gflops == pytest.approx(2e-3 * 45 * 30 + 1)
+    assert (page.scale, page.working_size) == (0.5, (90, 60))
+    assert page.gflops == pytest.approx(2e-3 * 90 * 60 + 1)
     assert corners(page).tolist() == [[30, 40], [90, 40], [90, 60], [30, 60]]
-    pages = dld.spot([sign(360, 240, (60, 80, 180, 120)), sign()])  # of one working size
-    assert spotter.sizes[1:] == [(60, 90)] * 2
-    assert spotter.seen[-1] == [(3, 240, 360), (3, 120, 180)]
-    assert [corners(p).max() for p in pages] == [180, 90]
+    pages = dld.spot([sign(), sign(box=(30, 40, 80, 60))])  # of one working size
+    assert spotter.sizes[1:] == [(120, 180)] * 2
+    assert spotter.seen[-1] == [(3, 120, 180), (3, 120, 180)]
+    assert [corners(p).max() for p in pages] == [90, 80]
 
 
 def test_the_wrappers_scale_is_the_default() -> None:
@@ -159,8 +163,8 @@ def test_memory_is_bounded_and_the_page_says_so() -> None:
     dld = DLDWrapper("fake-red", max_pixels=2000)
     page = dld.spot(sign())
     assert page.working_size[0] * page.working_size[1] <= 2000
-    assert page.scale == round(min(page.working_size) / 60, 4) < 1
-    assert "capped from 90x60" in page.notes[0]
+    assert page.scale == 1.0, "of what the limit allows"
+    assert "capped from 180x120" in page.notes[0]
     assert page.gflops_full == page.gflops
     assert np.abs(corners(page) - [[30, 40], [90, 40], [90, 60], [30, 60]]).max() <= 4
 
@@ -218,7 +222,7 @@ def test_equal_sizes_are_read_together_in_bounded_batches() -> None:
     seen = dld.spotter.seen
     assert [len(set(batch)) for batch in seen] == [1] * len(seen)
     assert sorted(len(batch) for batch in seen) == [2, 2, 3, 3]
-    assert [page.words[0].text for page in pages] == ["90x60", "60x90"] * 5
+    assert [page.words[0].text for page in pages] == ["180x120", "120x180"] * 5
 
 
 def test_batches() -> None:
@@ -230,7 +234,7 @@ def test_batches() -> None:
 
 def test_an_engine_that_breaks_on_one_image_reads_the_others() -> None:
     dld = DLDWrapper("fake-silent")
-    broken = sign(240, 120)  # 120 wide at the reference
+    broken = sign(240, 120)
     pages = dld.spot([sign(), broken, sign()])
     assert [page.error for page in pages] == [None, "RuntimeError: this engine dislikes the picture", None]
     assert (pages[1].width, pages[1].height) == (240, 120)
@@ -310,7 +314,8 @@ def test_hooks_hear_of_every_page(dld: DLDWrapper, monkeypatch: pytest.MonkeyPat
 
     hooks = Hooks(discover=False)
     hooks.register(Listener(), "listener")
-    monkeypatch.setattr("dld_core.pipeline.wrapper.hooks", hooks)
+    for step in ("steps", "plan"):
+        monkeypatch.setattr(f"dld_core.pipeline.{step}.hooks", hooks)
     path = saved(tmp_path / "a.png", sign())
     page = dld.spot(path, scale=0.5)
     assert heard == [(str(path), 0.5), page]
@@ -384,10 +389,8 @@ def test_save_and_load_give_the_same_pages(tmp_path: Path) -> None:
     assert (second.working, second.batch_size) == (first.working, 2)
     assert second.spotter.table.dtype == torch.float16
     assert DLDWrapper.load(tmp_path / "deep" / "folder", scale="full").spot(sign()).scale == 1.0
-    assert sorted(p.name for p in (tmp_path / "deep" / "folder").iterdir()) == [
-        "config.json",
-        "model.safetensors",
-    ]
+    names = sorted(p.name for p in (tmp_path / "deep" / "folder").iterdir())
+    assert names == ["dld.json", "model.safetensors"]
 
 
 class Taught(TinySpotter):
@@ -419,12 +422,9 @@ def test_a_saved_wrapper_keeps_its_teacher(tmp_path: Path) -> None:
         DLDWrapper("fake-taught", Taught.student).save(tmp_path / "saved")
         alone = DLDWrapper.load(tmp_path / "saved")
         assert alone.teacher is alone.spotter, "no teacher of a wrapper that was there before"
-        (tmp_path / "mine").mkdir()
-        mine = tmp_path / "mine" / "teacher.safetensors"
-        mine.write_bytes(Taught.student.read_bytes())
-        DLDWrapper("fake-taught", mine).save(tmp_path / "mine")
-        assert mine.is_file(), "a file of that name may be anybody's"
-        assert DLDWrapper.load(tmp_path / "mine").spot(sign(), scale="full").words[0].score == 0.75
+        for asked, read in ((None, "teacher"), ("student", "student"), ("teacher", "teacher")):
+            page = again.spot(sign(), scale=1.0 if asked else "full", **({"model": asked} if asked else {}))
+            assert (page.model, page.words[0].score) == (read, scores[read == "teacher"])
     finally:
         backends.unregister("fake-taught")
 
@@ -436,15 +436,15 @@ def test_engines_without_a_state_save_their_settings(tmp_path: Path) -> None:
 
 
 def test_loading_what_save_did_not_write(tmp_path: Path) -> None:
-    with pytest.raises(WeightsError, match=r"config\.json"):
+    with pytest.raises(WeightsError, match=r"dld\.json"):
         DLDWrapper.load(tmp_path / "absent")
-    for text in ("", "[]", "{}", '{"format": 1}', "\0"):
-        (tmp_path / "config.json").write_text(text)
+    for text in ("", "[]", "{}", '{"backend": 1}', '{"backend": "x", "options": 3}', "\0"):
+        (tmp_path / "dld.json").write_text(text)
         with pytest.raises(WeightsError, match="damaged"):
             DLDWrapper.load(tmp_path)
     DLDWrapper("fake-red").save(tmp_path)
-    config = json.loads((tmp_path / "config.json").read_text())
-    (tmp_path / "config.json").write_text(json.dumps({**config, "format": 99}))
+    index = json.loads((tmp_path / "dld.json").read_text())
+    (tmp_path / "dld.json").write_text(json.dumps({**index, "format": 99}))
     with pytest.raises(WeightsError, match="update dld"):
         DLDWrapper.load(tmp_path)
 
@@ -453,3 +453,84 @@ def test_saving_where_nothing_can_be_written(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(WeightsError, match="another folder"):
         DLDWrapper("fake-red").save(tmp_path / "file" / "deep")
+
+
+# ---------------------------------------------------------------- limits, margins, order, processes
+
+
+def test_a_limit_holds_at_a_given_scale(dld: DLDWrapper) -> None:
+    full = dld.spot(sign())
+    assert full.gflops is not None
+    tight = dld.spot(sign(), scale=1.0, budget=15.0)
+    assert (tight.scale < 1.0, "scale lowered from 1 to" in tight.notes[0]) == (True, True)
+    assert dld.spot(sign(), scale=0.5, max_latency_ms=1e9).notes == []
+    with pytest.raises(ConfigError, match="cannot keep a budget"):
+        DLDWrapper("fake-silent").spot(sign(), budget=1.0)
+
+
+def test_strips_and_crops_are_read_with_a_margin_and_at_a_sane_size(dld: DLDWrapper) -> None:
+    strip = np.full((48, 1190, 3), 200, np.uint8)
+    strip[4:44, 0:300] = (255, 0, 0)
+    page = dld.spot(strip)
+    assert page.working_size[0] * page.working_size[1] < 1190 * 48 * 8
+    assert (page.width, page.height) == (1190, 48)
+    assert np.abs(corners(page) - [[0, 4], [300, 4], [300, 44], [0, 44]]).max() <= 2
+    crop = strip[:40, :60]
+    assert np.abs(corners(dld.spot(crop)) - [[0, 4], [60, 4], [60, 40], [0, 40]]).max() <= 2
+
+
+def test_words_come_line_by_line() -> None:
+    class Shuffled(RedSpotter):
+        def predict(self, images: list[torch.Tensor]) -> list[list[Word]]:
+            def box(x: float, y: float) -> tuple[tuple[float, float], ...]:
+                return ((x, y), (x + 20, y), (x + 20, y + 10), (x, y + 10))
+
+            placed = {
+                "Butter": (10, 10),
+                "Bread": (40, 12),
+                "2.40": (100, 9),
+                "Tea": (10, 40),
+                "7.95": (100, 41),
+            }
+            words = [Word(text, 0.9, box(*at)) for text, at in placed.items()]
+            return [[words[i] for i in (3, 1, 4, 0, 2)]]
+
+    page = DLDWrapper(Shuffled()).spot(sign())
+    assert [word.text for word in page.words] == ["Butter", "Bread", "2.40", "Tea", "7.95"]
+
+
+def test_copies_are_made_anew_and_forked_children_are_refused(dld: DLDWrapper) -> None:
+    copied = pickle.loads(pickle.dumps(dld))
+    assert copied.spotter is not dld.spotter
+    assert copied.spot(sign()).words == dld.spot(sign()).words
+    with pytest.raises(DLDError, match="make one in"):
+        copy.deepcopy(DLDWrapper(RedSpotter()))
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:
+        try:
+            dld.spot(sign())
+        except DLDError as error:
+            os.write(writing, str(error).encode())
+        os._exit(0)
+    os.waitpid(child, 0)
+    assert b"each worker" in os.read(reading, 1000)
+
+
+def test_a_selector_that_fails_loses_no_image() -> None:
+    class Broken(ResolutionSelector):
+        scales = (0.5, 1.0)
+        answer: object = None
+
+        def forward(self, thumbnails: torch.Tensor, native_sizes: torch.Tensor) -> torch.Tensor:
+            if isinstance(self.answer, BaseException):
+                raise self.answer
+            return torch.tensor([self.answer])
+
+    selector = Broken()
+    dld = DLDWrapper(RedSpotter(), selector=selector)
+    for answer in (RuntimeError("boom"), SystemExit(3), [float("nan"), 1.0], [1.0, 2.0, 3.0]):
+        selector.answer = answer
+        page = dld.spot(sign())
+        assert (page.scale, len(page.words)) == (1.0, 1)
+        assert "selector Broken failed" in page.warnings[0]

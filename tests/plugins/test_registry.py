@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import sys
 from pathlib import Path
 
 import pytest
 
 from dld_core import errors
+from dld_core.cli.doctor_checks import health
 from dld_core.plugins import registry
 from dld_core.plugins.registry import Group
 
@@ -179,6 +181,28 @@ def test_static_description_finds_absent_requirements_without_importing(
     fancy, plain = group.describe()
     assert (fancy.status, plain.status) == ("missing-extra", "unloaded")
     assert '`pip install "Some-Dist[fancy]"`' in fancy.reason
+
+
+@pytest.mark.parametrize(("requires", "module"), [("opencv-python", "cv2"), ("onnxruntime", "onnxruntime")])
+def test_another_build_of_a_requirement_will_do(
+    site: Site, group: Group[object], monkeypatch: pytest.MonkeyPatch, requires: str, module: str
+) -> None:
+    real = importlib.metadata.distribution
+
+    def without(name: str) -> importlib.metadata.Distribution:
+        if name == requires:
+            raise importlib.metadata.PackageNotFoundError(name)
+        return real(name)
+
+    site.module("reg_builds", "raise SystemExit('imported')")
+    site.install("Some-Dist", "part = reg_builds:Part", f"Requires-Dist: {requires}>=1.0")
+    monkeypatch.setattr(importlib.metadata, "distribution", without)
+    site.module(module, "")
+    assert group.describe()[0].status == "unloaded"
+    assert health._requirement(requires, "1.0").state == health._optional(requires, "onnx").state == "ok"
+    monkeypatch.setattr("dld_core.plugins.entrypoints.is_importable", lambda package: package == "reg_builds")
+    assert group.describe()[0].status == "missing-extra"
+    assert health._requirement(requires, "1.0").state == "fault"
 
 
 def test_two_distributions_with_one_name_are_an_error_naming_both(site: Site, group: Group[object]) -> None:

@@ -39,8 +39,20 @@ def page(*words: Word, **values: object) -> Page:
 def test_the_shape_of_the_json_is_fixed() -> None:
     values = json.loads(page(Word("Ünï", 0.5, QUAD)).to_json())
     assert list(values) == [
-        *("schema_version", "image", "width", "height", "backend", "weights", "device", "scale"),
-        *("escalated_from", "working_size", "gflops", "gflops_full", "timings_ms", "words", "notes", "error"),
+        *(
+            "schema_version",
+            "image",
+            "page",
+            "width",
+            "height",
+            "backend",
+            "weights",
+            "device",
+            "model",
+            "scale",
+        ),
+        *("escalated_from", "working_size", "gflops", "gflops_full", "timings_ms", "words", "notes"),
+        *("warnings", "error"),
     ]
     assert values["words"] == [{"text": "Ünï", "score": 0.5, "polygon": [list(p) for p in QUAD]}]
     assert values["schema_version"] == "1"

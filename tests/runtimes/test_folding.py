@@ -18,7 +18,7 @@ from dld_core.runtimes.folding import FoldedCopy, fold_norms
 from dld_core.runtimes.norms import switch_norms
 from dld_core.selection import load_selector
 from dld_core.testing import samples
-from dld_core.training.selector.training import PAGES
+from dld_core.training.selector.making import PAGES
 
 
 def spotter(kind: str) -> ReadingSpotter:

@@ -10,10 +10,9 @@ from typing import Any
 import pytest
 import torch
 import yaml
+from bar_spotter import NETWORK, BarSpotter, page, photos
 from cli_runner import Run, runner
 from safetensors.torch import save_file
-from test_resolution import BarSpotter, page
-from test_selecting import NETWORK, photos
 from tiny_training import write_photos
 
 from dld_backends.segmentation import SegmentationConfig, SegmentationSpotter

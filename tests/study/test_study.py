@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from bar_spotter import SCALES, BarSpotter, page, small
 from cli_runner import runner
 from PIL import Image
 from safetensors.torch import save_file
-from test_resolution import SCALES, BarSpotter, page, small
 from torch import Tensor
 
 from dld_core.errors import ConfigError, DataError, DLDError
@@ -24,6 +24,7 @@ from dld_core.plugins.registry import backends
 from dld_core.selection import DenseSelector, Policy, load_selector, save_selector
 from dld_core.study import StudyConfig, SystemConfig, study
 from dld_core.study.gain import Way, difference, gain_at_equal_time
+from dld_core.study.readings import ImageRecord, _known
 from dld_core.study.worth import add_worth
 from dld_core.types import Word
 
@@ -229,6 +230,12 @@ def test_nothing_is_read_twice(sets: dict[str, Any], tmp_path: Path) -> None:
         study(config(sets, tmp_path), out)
     with pytest.raises(ConfigError, match="other settings"):
         study(config(sets, tmp_path, scales=[0.25, 0.5, 0.8, 1.0]), out)
+
+
+def test_records_hold_any_text(tmp_path: Path) -> None:
+    record, entry = tmp_path / "bars.jsonl", ImageRecord("a\u2028b\x85c\x1cd", [], [])
+    record.write_text(f"settings\n{entry.to_json()}\n", encoding="utf-8")
+    assert list(_known(record, "settings")) == [entry]
 
 
 def test_a_larger_limit_goes_on_with_what_is_new(sets: dict[str, Any], tmp_path: Path) -> None:

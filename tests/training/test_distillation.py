@@ -24,6 +24,7 @@ from dld_backends.maskrcnn import MaskRCNNConfig, MaskRCNNSpotter
 from dld_backends.segmentation import SegmentationSpotter
 from dld_backends.segmentation.config import SegmentationConfig
 from dld_core.cli import main
+from dld_core.distillation.skd import SequentialDistiller
 from dld_core.distillation.token_mapping import map_tokens, same_tokens
 from dld_core.errors import ConfigError, TrainingError, WeightsError
 from dld_core.interfaces import Spotter
@@ -35,9 +36,11 @@ from dld_core.testing import samples
 from dld_core.training import TrainResult
 from dld_core.training.checkpoint import saved
 from dld_core.training.distill.config import DistillConfig
-from dld_core.training.distill.engine import build_teacher, distill
-from dld_core.training.distill.teacher import FrozenTeacher, frozen_statistics
-from dld_core.types import Hypotheses, RecognitionTrace, TrainOutput, Word
+from dld_core.training.distill.engine import distill
+from dld_core.training.distill.task import DistillTask, FrozenTeacher, frozen_statistics
+from dld_core.training.distill.views import PairedBatch
+from dld_core.training.tasks import Step
+from dld_core.types import Batch, Hypotheses, RecognitionTrace, TrainOutput, Word
 
 
 class Reads(TinySpotter):
@@ -243,8 +246,8 @@ class Engine(Spotter):
 def test_a_teacher_that_only_predicts_is_refused(runs: Runs) -> None:
     backends.register("engine", Engine)
     try:
-        with pytest.raises(TrainingError, match="only predicts and shows no traces"):
-            build_teacher(runs.config(teacher={"backend": "engine"}))
+        with pytest.raises(TrainingError, match="only predicts and has no traces"):
+            distill(runs.config(teacher={"backend": "engine"}), runs.folder / "run")
     finally:
         backends.unregister("engine")
 
@@ -265,7 +268,7 @@ def test_validation_looks_at_several_scales(runs: Runs) -> None:
     values = [float(last[f"val/read@{scale}"]) for scale in ("0.5", "1")]
     assert float(last["val/read"]) == pytest.approx(sum(values) / 2, rel=1e-4)
     assert values[0] != values[1]
-    assert (runs.folder / "run" / "best" / "model.safetensors").is_file()
+    assert (runs.folder / "run" / "best" / "student.safetensors").is_file()
 
 
 # -- without labels -----------------------------------------------------------------------------------------
@@ -316,14 +319,13 @@ class Chooser(nn.Module):
         super().__init__()
         self.bias = nn.Parameter(torch.zeros(2))
         self.seen: list[Any] = []
-        self.progress = 0.0
         self.told: list[float] = []
 
     def forward(
-        self, teacher: RecognitionTrace, students: Any, images: Any, scales: Any
+        self, teacher: RecognitionTrace, students: Any, images: Any, progress: float
     ) -> dict[str, Tensor]:
-        self.told.append(self.progress)
-        self.seen.append((set(students), list(scales), [tuple(i.shape) for i in images]))
+        self.told.append(progress)
+        self.seen.append((set(students), [tuple(i.shape) for i in images]))
         rows = {len(trace.targets) for trace in students.values()}
         assert rows == {len(teacher.targets)}
         return {"choice": (self.bias - 1).square().sum()}
@@ -332,17 +334,17 @@ class Chooser(nn.Module):
 def test_a_selection_sees_every_scale_and_learns_with_the_student(runs: Runs) -> None:
     drs = Chooser()
     runs.distill("run", selection=drs, read_others=True)
-    for students, scales, images in drs.seen:
-        assert students == set(scales) == {0.5, 1.0}
+    for students, images in drs.seen:
+        assert students == {0.5, 1.0}
         assert images == [(3, 64, 64)] * 2
     steps = len(drs.told)
     assert drs.told == pytest.approx([step / steps for step in range(steps)])
-    stored = load_file(runs.folder / "run" / "selection.safetensors")["bias"]
-    assert bool((stored > 0).all())
+    learned = drs.bias.detach().clone()
+    assert bool((learned > 0).all())
     assert float(runs.rows("run")[-1]["choice"]) < float(runs.rows("run")[0]["choice"])
     again = Chooser()
     runs.distill("run", selection=again, read_others=True, resume=True)
-    torch.testing.assert_close(again.bias.detach(), stored)
+    torch.testing.assert_close(again.bias.detach(), learned)
 
 
 def test_reading_the_other_scales_leaves_no_trace_in_the_student(runs: Runs) -> None:
@@ -409,9 +411,35 @@ def test_the_largest_scale_of_norms_is_remembered() -> None:
 # -- a real backend, and the command ------------------------------------------------------------------------
 
 
-def segmentation() -> SegmentationSpotter:
+def segmentation(jitter: float = 0.0) -> SegmentationSpotter:
     torch.manual_seed(0)
-    return SegmentationSpotter(SegmentationConfig.parse({"preset": "tiny", "region_jitter": 0.0}))
+    return SegmentationSpotter(SegmentationConfig.parse({"preset": "tiny", "region_jitter": jitter}))
+
+
+@pytest.mark.parametrize("make", [lambda: segmentation(0.3), lambda: maskrcnn(0.3)], ids=["ctc", "attention"])
+def test_a_student_that_equals_its_teacher_loses_nothing_at_equal_scale(make: Any) -> None:
+    """Both read each word's region where one jitter has put it: resolution alone sets features apart."""
+    teacher, student = make(), make().train()
+    config = DistillConfig.parse({"backend": "x", "data": [{"kind": "synth"}], "detection": 0.0})
+    task = DistillTask(student, config, FrozenTeacher(teacher), SequentialDistiller())
+    given = samples.batch(student.charset)
+    views = {1.0: samples.batch(student.charset), 0.5: samples.halved(given)}
+    own = {f.name: getattr(given, f.name) for f in dataclasses.fields(Batch)}
+    losses = {}
+    for scale, view in views.items():
+        batch = PairedBatch(**own, views={scale: view})
+        for module in student.modules():
+            if isinstance(module, nn.modules.batchnorm._NormBase | nn.Dropout):
+                module.eval()
+        with torch.no_grad():
+            losses[scale] = task(Step(batch)).losses
+        assert batch.regions is not None
+        moved = max(
+            float((a - b).abs().max()) for a, b in zip(batch.regions[0], given.polygons[0], strict=True)
+        )
+        assert moved > 1, "the regions are moved, by pixels"
+    for name in ("kd_roi_features", "kd_context"):
+        assert 0 <= float(losses[1.0][name]) < 1e-4 * float(losses[0.5][name])
 
 
 def test_segmentation_shows_the_map_that_it_trains() -> None:
@@ -454,9 +482,9 @@ def test_segmentation_is_distilled_with_its_detector(runs: Runs) -> None:
 SLIM = {"region_jitter": 0.0, "fpn_channels": 16, "box_features": 32, "mask_channels": (16,)}
 
 
-def maskrcnn() -> MaskRCNNSpotter:
+def maskrcnn(jitter: float = 0.0) -> MaskRCNNSpotter:
     torch.manual_seed(0)
-    return MaskRCNNSpotter(MaskRCNNConfig.parse(SLIM))
+    return MaskRCNNSpotter(MaskRCNNConfig.parse({**SLIM, "region_jitter": jitter}))
 
 
 def test_maskrcnn_judges_the_boxes_that_its_teacher_shows() -> None:
@@ -507,7 +535,7 @@ def test_the_command_runs_resumes_and_prints_the_weights(
             with pytest.raises(SystemExit) as end:
                 main(["distill", str(path), "--out", str(folder), *extra])
             assert end.value.code in (0, None)
-            assert capsys.readouterr().out.strip() == str(folder / "model.safetensors")
+            assert capsys.readouterr().out.strip() == str(folder / "student.safetensors")
         with pytest.raises(SystemExit) as end:
             main(["distill", str(path), "--out", str(folder)])
         assert end.value.code == 1
@@ -612,11 +640,11 @@ def test_a_student_goes_on_from_the_one_that_ships(
     backends.register("tiny", Loads)
     try:
         runs.distill("taught", start="random")
-        student = tmp_path / "taught" / "model.safetensors"
+        student = tmp_path / "taught" / "student.safetensors"
         monkeypatch.setattr(Loads, "bundled_part", lambda self, part: student if part == "student" else None)
         runs.distill("run", start="student", teacher=Loads(), steps=1, lr=1e-12, ema=0.0)
         shipped = load_file(student)
-        own = load_file(tmp_path / "run" / "model.safetensors")
+        own = load_file(tmp_path / "run" / "student.safetensors")
         for name in ("trunk.0.weight", "decoder.head.weight"):
             torch.testing.assert_close(own[name], shipped[name], rtol=0, atol=1e-6)
         monkeypatch.setattr(Loads, "bundled_part", lambda self, part: None)

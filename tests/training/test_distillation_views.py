@@ -9,15 +9,14 @@ import pytest
 import torch
 from tiny_training import write_photos
 
-from dld_core.data import readings
+from dld_core.data import pseudo_labels
 from dld_core.data.augment import AugmentConfig
 from dld_core.data.sources import parse_source
 from dld_core.errors import ConfigError, DataError
 from dld_core.images import resize, scale_to
 from dld_core.results.page import Page
 from dld_core.training.distill.config import DistillConfig
-from dld_core.training.distill.stream import PairedStream
-from dld_core.training.distill.views import NativeView, PairedBatch, PairedSamples, draw_scales
+from dld_core.training.distill.views import NativeView, PairedBatch, PairedSamples, PairedStream, draw_scales
 from dld_core.types import Sample, Word
 
 RNG = np.random.default_rng
@@ -137,9 +136,9 @@ def test_the_stream_is_pure_by_number(tmp_path: Path) -> None:
 def test_wrong_scales_are_explained(tmp_path: Path) -> None:
     photos = write_photos(tmp_path / "p")
     for changes, message in (
-        ({"scales": []}, "'scales' needs different numbers"),
-        ({"scales": [0.5, 0.5]}, "different numbers"),
-        ({"scales": [2.0]}, "up to 1.5"),
+        ({"scales": []}, "'scales' needs different positive numbers"),
+        ({"scales": [0.5, 0.5]}, "different positive numbers"),
+        ({"scales": [-2.0, 0.5]}, "positive numbers"),
         ({"scales_per_step": 3}, "there are 2"),
         ({"teacher_scale": [1.2, 0.8]}, "smallest and a largest"),
         ({"teacher": {"wieghts": "x"}}, "did you mean 'weights'"),
@@ -161,8 +160,8 @@ def test_a_teachers_reading_stands_for_labels(tmp_path: Path) -> None:
         Word(text, score, ((1, 1), (9, 1), (9, 5), (1, 5))) for text, score in (("ab", 0.9), ("cd", 0.3))
     ]
     paths = sorted((photos / "images").iterdir())
-    readings.store(tmp_path / "labels", paths[0], Page(words, width=192, height=192))
-    readings.store(tmp_path / "labels", paths[1], Page([], 0, 0, error="broken"))
+    pseudo_labels.store(tmp_path / "labels", paths[0], Page(words, width=192, height=192))
+    pseudo_labels.store(tmp_path / "labels", paths[1], Page([], 0, 0, error="broken"))
     source = parse_source({**values, "labels": str(tmp_path / "labels")}, "data[0]").open(0)
     for number in range(3):
         sample = source.whole(number, (8, 8))
@@ -170,6 +169,6 @@ def test_a_teachers_reading_stands_for_labels(tmp_path: Path) -> None:
         assert sample.texts == ["ab", "cd"]
         assert sample.ignore.tolist() == [False, True]
         np.testing.assert_allclose(sample.polygons[0][2], (4.5, 2.5))  # read at twice the size of the file
-    readings.path_of(tmp_path / "labels", paths[0]).write_text("{torn")
+    pseudo_labels.path_of(tmp_path / "labels", paths[0]).write_text("{torn")
     with pytest.raises(DataError, match="could read none of the pictures"):
         parse_source({**values, "labels": str(tmp_path / "labels")}, "data[0]").open(0)

@@ -12,12 +12,11 @@ from typing import Any
 
 import pytest
 import torch
-import yaml
+from bar_spotter import NETWORK, SCALES, BarSpotter, page, photos, small, written
 from cli_runner import Run, runner
-from PIL import Image
-from safetensors.torch import save_file
-from test_resolution import SCALES, BarSpotter, page, small
+from safetensors.torch import load_file, save_file
 
+from dld_backends.maskrcnn import MaskRCNNConfig, MaskRCNNSpotter
 from dld_backends.segmentation import SegmentationConfig, SegmentationSpotter
 from dld_core import DLDWrapper
 from dld_core.config import read_yaml
@@ -26,16 +25,15 @@ from dld_core.plugins.hooks import hooks
 from dld_core.plugins.hookspecs import hookimpl
 from dld_core.plugins.registry import backends
 from dld_core.runtimes.norms import switch_norms
-from dld_core.selection import DenseSelector, load_selector
+from dld_core.selection import DenseSelector
 from dld_core.study import StudyConfig
 from dld_core.study.ablation import AblationConfig
 from dld_core.training import TrainConfig
 from dld_core.training.distill.config import DistillConfig
-from dld_core.training.selector.joint import JointConfig, JointSelection
-from dld_core.training.selector.run import SelectorRunConfig
+from dld_core.training.distill.engine import distill
+from dld_core.training.selector.config import JointConfig, SelectorRunConfig
+from dld_core.training.selector.joint import JointSelection
 from dld_core.types import RecognitionTrace
-
-NETWORK = {"scales": [0.5, 1.0], "long_side": 96, "width": 8, "hidden": 8}
 
 
 @pytest.fixture
@@ -48,18 +46,6 @@ def _bars() -> Iterator[None]:
     backends.register("bars", BarSpotter)
     yield
     backends.unregister("bars")
-
-
-def photos(folder: Path, count: int = 10) -> Path:
-    (folder / "images").mkdir(parents=True)
-    for number in range(count):
-        Image.fromarray(page([20, 50], seed=number).image).save(folder / "images" / f"img_{number}.png")
-    return folder / "images"
-
-
-def written(path: Path, values: dict[str, Any]) -> Path:
-    path.write_text(yaml.safe_dump(values), encoding="utf-8")
-    return path
 
 
 @pytest.mark.usefixtures("_bars")
@@ -94,14 +80,17 @@ def test_a_student_and_its_selector_learn_together(run: Run, tmp_path: Path) -> 
     }
     code, out, err = run("distill", written(tmp_path / "joint.yaml", values), "--out", tmp_path / "run")
     assert code == 0, err
-    assert out.strip().endswith("model.safetensors")
+    assert out.strip().endswith("student.safetensors")
     assert "selection" in (tmp_path / "run" / "metrics.csv").read_text().splitlines()[0]
-    untrained = DenseSelector(small(**NETWORK, reference_short_side=96)).state_dict()
-    learned = load_selector(tmp_path / "run" / "joint_selector.safetensors").state_dict()
-    assert any(not torch.equal(learned[name], untrained[name]) for name in untrained)
+    torch.manual_seed(0)
+    files = {path.name for path in (tmp_path / "run").iterdir() if path.suffix == ".safetensors"}
+    assert files == {"model.safetensors", "student.safetensors", "selector.safetensors"}
+    kept = load_file(tmp_path / "run" / "model.safetensors")
+    assert all(torch.equal(kept[name], value) for name, value in teacher.state_dict().items())
     with DLDWrapper(
         "segmentation", tmp_path / "run", preset="tiny", reference_short_side=96
-    ) as dld:  # student and selector are found in the folder
+    ) as dld:  # teacher, student and selector are found in the folder
+        assert dld.teacher is not dld.spotter
         assert dld.scale == "auto"
         assert dld.spot(page([30]).image).scale in (0.5, 1.0)
 
@@ -110,7 +99,7 @@ class Taught(BarSpotter):
     decoder = SimpleNamespace(counted_steps=lambda logits, targets: targets == 0)
 
 
-def joint_loss(mode: str) -> tuple[JointSelection, Callable[[], torch.Tensor]]:
+def joint_loss(mode: str) -> tuple[JointSelection, Callable[..., torch.Tensor]]:
     """A selection over two scales, and its loss of two images: the first's two words are JOINT_LOGITS."""
     torch.manual_seed(0)
     selection = JointSelection(
@@ -126,7 +115,8 @@ def joint_loss(mode: str) -> tuple[JointSelection, Callable[[], torch.Tensor]]:
         )
 
     students = {0.5: trace(torch.zeros(2, 1, 2)), 1.0: trace(JOINT_LOGITS)}
-    return selection, lambda: selection(trace(JOINT_LOGITS), students, JOINT_IMAGES, [0.5, 1.0])["selection"]
+    teacher = trace(JOINT_LOGITS)
+    return selection, lambda progress=0.0: selection(teacher, students, JOINT_IMAGES, progress)["selection"]
 
 
 JOINT_LOGITS = torch.tensor([[[2.0, 0.0]], [[0.0, 1.0]]])
@@ -138,7 +128,7 @@ def test_the_joint_loss_counts_divergence_and_cost_by_image() -> None:
     logits, images, loss = JOINT_LOGITS, JOINT_IMAGES, loss_of()
     p = logits[:, 0].softmax(1)
     divergence = float((p * (p.log() - torch.tensor(0.5).log())).sum())
-    scores = torch.stack([selection._scores(image) for image in images])
+    scores = selection._expected(torch.stack(images))
     cheap = (1e5 * 48 * 64 + 1e7) / (1e5 * 96 * 128 + 1e7)
     costs = torch.tensor([cheap, 1.0])
     chance = (-3.0 * (scores + 0.5 * costs)).softmax(1)
@@ -153,13 +143,53 @@ def test_the_joint_selection_cools_down_as_the_run_goes_on() -> None:
     selection, loss_of = joint_loss("paper")
     found = []
     for progress in (0.0, 1.0):
-        selection.progress = progress
         torch.manual_seed(1)
         selection.zero_grad()
-        loss_of().backward()
+        loss_of(progress).backward()
         found.append(torch.cat([p.grad.flatten() for p in selection.parameters() if p.grad is not None]))
     assert found[0].abs().sum() > 0
     assert not torch.allclose(found[0], found[1], rtol=0.05)
+
+
+def test_a_teacher_of_another_decoder_is_built_once_and_prices_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """CTC's logits say nothing to attention's: accuracy is then the likelihood of the teacher's reading."""
+    torch.manual_seed(0)
+    slim = {"fpn_channels": 16, "box_features": 32, "mask_channels": [16], "reference_short_side": 96}
+    save_file(MaskRCNNSpotter(MaskRCNNConfig.parse(slim)).state_dict(), tmp_path / "teacher.safetensors")
+    made: list[str] = []
+    create = MaskRCNNSpotter.create
+
+    def counted(cls: Any, *given: Any, **options: Any) -> Any:
+        made.append("teacher")
+        spotter = create(*given, **options)
+        spotter.flops = None  # to be asked for its cost would be an error
+        return spotter
+
+    monkeypatch.setattr(MaskRCNNSpotter, "create", classmethod(counted))
+    pages = {"kind": "synth", "page": {"page_size": [96, 128], "words": [2, 4]}}
+    config = DistillConfig.parse(
+        {
+            "backend": "segmentation",
+            "options": {"preset": "tiny", "reference_short_side": 96},
+            "teacher": {
+                **{"backend": "maskrcnn", "options": slim},
+                "weights": str(tmp_path / "teacher.safetensors"),
+            },
+            **{"data": [pages], "sizes": [96], "batch_size": 2, "steps": 2, "workers": 0, "start": "random"},
+            **{"scales": [0.5, 1.0], "read_others": True, "joint": {"mode": "expected"}, "log_steps": 1},
+            "distiller_options": {"roi_features": 0, "context": 0},
+            "selector": {**NETWORK},
+        }
+    )
+    result = distill(config, tmp_path / "run", quiet=True)
+    assert made == ["teacher"]
+    assert result.metrics["selection"] > 0
+    files = {path.name for path in (tmp_path / "run").iterdir() if path.suffix == ".safetensors"}
+    assert files == {"student.safetensors", "selector.safetensors"}, "its teacher is of another kind"
+    wrapper = DLDWrapper("segmentation", tmp_path / "run", **config.options)
+    assert (wrapper.scale, wrapper.teacher) == ("auto", wrapper.spotter)
 
 
 def test_a_joint_selector_wants_to_see_its_scales() -> None:
@@ -272,7 +302,7 @@ def test_what_a_wrapper_asks_of_its_distillation(tmp_path: Path, monkeypatch: py
         asked.append(config)
         return SimpleNamespace(reason="done")
 
-    monkeypatch.setattr("dld_core.training.distill.selecting.distill_with_selector", pretend)
+    monkeypatch.setattr("dld_core.training.distill.engine.distill", pretend)
     paths = sorted(photos(tmp_path / "photos", count=3).iterdir())
     dld = DLDWrapper("segmentation", device="cpu")
     dld.distill(paths, tmp_path / "run", minutes=10)
@@ -304,7 +334,7 @@ def test_what_a_wrapper_asks_of_its_distillation(tmp_path: Path, monkeypatch: py
 def test_labels_are_used_where_some_photos_have_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[DistillConfig] = []
     monkeypatch.setattr(
-        "dld_core.training.distill.selecting.distill_with_selector",
+        "dld_core.training.distill.engine.distill",
         lambda config, out, **rest: (asked.append(config), SimpleNamespace(reason="done"))[1],
     )
     labelled = {"kind": "icdar", "images": "a", "gt": "b"}

@@ -7,6 +7,8 @@ import json
 import os
 import re
 import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,7 +17,7 @@ import pytest
 import torch
 import yaml
 from safetensors.torch import load_file, save_file
-from tiny_training import TinySpotter, write_photos
+from tiny_training import TinyConfig, TinySpotter, write_photos
 from torch import Tensor
 
 from dld_core.cli import main
@@ -23,15 +25,14 @@ from dld_core.data.augment import AugmentConfig
 from dld_core.data.photometric import PhotometricConfig
 from dld_core.data.sources import PhotosSourceConfig, SynthSourceConfig
 from dld_core.errors import ConfigError, DeviceError, TrainingError, WeightsError
+from dld_core.pipeline.folder import Saved
 from dld_core.plugins.hooks import hooks
 from dld_core.plugins.hookspecs import hookimpl
 from dld_core.plugins.registry import backends
 from dld_core.training import TrainConfig, TrainResult, train
-from dld_core.training.batch_file import load_batch
-from dld_core.training.checkpoint import saved
-from dld_core.training.clock import Clock
+from dld_core.training.checkpoint import load_batch, saved
 from dld_core.training.config import InitConfig, OptimizerConfig, ValidationConfig
-from dld_core.training.runtime import make_fabric
+from dld_core.training.runtime import Clock, make_fabric
 
 
 class Runs:
@@ -255,6 +256,86 @@ def test_wrong_configs_are_explained(runs: Runs) -> None:
             runs.train(f"run-{message[:3]}", **changes)
 
 
+def test_letters_that_the_model_lacks_are_counted_and_named(runs: Runs, capfd: Any) -> None:
+    class Spells(TinySpotter):
+        charset = "abcdefghij"
+
+    labels = sorted((runs.photos / "gt").iterdir())
+    labels[0].write_text(
+        "8,8,40,8,40,24,8,24,\u0434\u043e\u043c\n50,50,90,50,90,66,50,66,bad", encoding="utf-8"
+    )
+    train(runs.config(steps=1), runs.folder / "some", spotter=Spells())
+    told = capfd.readouterr().err
+    assert "warning: 1 of 8 words hold" in told
+    assert "'\u0434' (U+0434, 1 times)" in told
+    assert "tiny lacks these characters" in told
+    for path in labels:
+        path.write_text("8,8,40,8,40,24,8,24,\u0434\u043e\u043c\n8,60,40,60,40,80,8,80,###", encoding="utf-8")
+    with pytest.raises(ConfigError, match="no word of the data can be taught: 4 of 4 words hold"):
+        train(runs.config(), runs.folder / "none", spotter=Spells(), quiet=True)
+    source = {**runs.source(), "ignore_text": True}
+    assert (
+        train(runs.config(data=[source], steps=1), runs.folder / "places", spotter=Spells(), quiet=True).step
+        == 1
+    )
+
+
+FULL_DISK = """
+import resource, signal, sys
+from pathlib import Path
+sys.path[:0] = {paths!r}
+import torch
+from tiny_training import TinyConfig, TinySpotter
+from dld_core.errors import TrainingError
+from dld_core.training import TrainConfig, train
+config, out = TrainConfig.load({config!r}), Path({out!r})
+spotter = TinySpotter(TinyConfig(width=64))
+train(config, out, spotter=spotter, quiet=True)
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+size = next((out / "checkpoints").iterdir()).stat().st_size
+resource.setrlimit(resource.RLIMIT_FSIZE, (size // 2, size // 2))
+try:
+    longer = config.model_copy(update={{"steps": 4}})
+    train(longer, out, spotter=spotter, resume=True, quiet=True)
+except TrainingError as error:
+    print(error)
+"""
+
+
+def test_a_full_disk_ends_a_run_in_a_sentence_and_leaves_nothing_cut(runs: Runs) -> None:
+    file, out = runs.folder / "run.yaml", runs.folder / "run"
+    file.write_text(json.dumps(runs.values(steps=2)))
+    paths = [str(Path(__file__).parents[1])]
+    script = FULL_DISK.format(paths=paths, config=str(file), out=str(out))
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("cannot write ")
+    assert "go on with --resume: 1 checkpoints are whole" in done.stdout
+    assert not [path for path in out.rglob("*") if path.name.startswith(".") or path.suffix == ".tmp"]
+    assert [path.name for path in saved(out)] == ["step_000000002.pt"]
+
+
+@pytest.mark.parametrize(
+    ("spoil", "says"),
+    [
+        (lambda content: [1, 2], "is no checkpoint of this version"),
+        (lambda content: {**content, "format": 7}, "is no checkpoint of this version"),
+        (lambda content: {**content, "step": "many"}, "is no checkpoint.*'step'"),
+        (lambda content: {**content, "config": "[]"}, "other settings"),
+        (lambda content: {**content, "model": {}}, "does not fit this run"),
+        (lambda content: {**content, "optimizer": {"a": 1}}, "does not fit this run"),
+    ],
+)
+def test_checkpoints_that_are_something_else_are_told(runs: Runs, spoil: Any, says: str) -> None:
+    runs.train("run", steps=1)
+    path = saved(runs.folder / "run")[-1]
+    torch.save(spoil(torch.load(path, weights_only=True)), path)
+    with pytest.raises(TrainingError, match=says):
+        runs.train("run", resume=True)
+    with pytest.raises(WeightsError):
+        runs.train("other", init={"path": str(path), "only": ["nothing.*"]})
+
+
 # -- weights ------------------------------------------------------------------------------------------------
 
 
@@ -332,12 +413,18 @@ def test_the_export_is_the_average(runs: Runs) -> None:
 
 
 def test_the_export_can_be_half_and_says_what_it_is(runs: Runs) -> None:
-    result = runs.train("run", half=True, options={"width": 4})
+    wide = TinySpotter(TinyConfig(width=6))
+    result = runs.train("run", half=True, spotter=wide, options={"width": 6})
     weights = load_file(result.weights)
     assert weights["finder.weight"].dtype == torch.float16
     assert weights["trunk.1.num_batches_tracked"].dtype == torch.int64
-    about = json.loads((result.out / "config.json").read_text())
-    assert (about["backend"], about["options"], about["step"]) == ("tiny", {"width": 4}, 6)
+    about = Saved.load(result.out).index
+    assert (about.backend, about.options, about.provenance["step"]) == ("tiny", {"width": 6}, 6)
+    assert {path.name for path in result.out.iterdir() if path.is_file()} == {
+        *("model.safetensors", "dld.json", "metrics.csv"),
+    }
+    modes = {path.stat().st_mode for path in result.out.iterdir() if path.is_file()}
+    assert len(modes) == 1, "weights can be read by whoever can read the rest"
 
 
 def test_norms_and_biases_do_not_decay(runs: Runs) -> None:
@@ -364,7 +451,8 @@ def test_validation_disturbs_nothing_and_keeps_the_best(runs: Runs) -> None:
     for name in ("find", "read", "word_accuracy", "detection", "end_to_end"):
         assert f"val/{name}" in result.metrics
     assert result.metrics["val/end_to_end"] == 0.0
-    assert json.loads((result.out / "best" / "config.json").read_text())["step"] == 2
+    best = Saved.load(result.out / "best").index
+    assert best.provenance["step"] == 2
     with pytest.raises(ConfigError, match=r"'validation.best': there is no 'acc'; there are find, read"):
         runs.train("other", validation={**look, "best": "acc"})
 

@@ -168,6 +168,8 @@ def _optional(name: str, extra: str) -> Finding:
     try:
         return Finding("optional", name, "ok", importlib.metadata.version(name))
     except importlib.metadata.PackageNotFoundError:
+        if entrypoints.is_installed(name):
+            return Finding("optional", name, "ok", "another build of it is installed")
         return Finding("optional", name, "note", "not installed", f'`pip install "dld[{extra}]"`')
 
 
@@ -175,8 +177,8 @@ def _requirement(name: str, least: str) -> Finding:
     try:
         version = importlib.metadata.version(name)
     except importlib.metadata.PackageNotFoundError:
-        if name == "opencv-python" and entrypoints.is_importable("cv2"):
-            return Finding("libraries", name, "ok", "another build of OpenCV is installed")
+        if entrypoints.is_installed(name):
+            return Finding("libraries", name, "ok", "another build of it is installed")
         return Finding("libraries", name, "fault", "not installed", f"`pip install {name}`")
     if _numbers(version) < _numbers(least):
         return Finding("libraries", name, "fault", f"{version}, needs {least}", f"`pip install -U {name}`")

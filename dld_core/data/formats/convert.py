@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import shutil
+import os
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from dld_core.data.formats.base import Format, Losses, ReadOptions, place_of
-from dld_core.data.formats.catalogue import get_format, sniff
+from dld_core.data.formats.files import listed, write_file
 from dld_core.data.formats.jsonfile import encode_json
-from dld_core.data.formats.model import AnnotatedImage, Dataset
+from dld_core.data.formats.model import AnnotatedImage, Dataset, Losses, ReadOptions
 from dld_core.data.formats.pairing import safe_name
 from dld_core.data.formats.problems import Problem, Problems
-from dld_core.data.formats.quads import to_quad
-from dld_core.errors import ConfigError, DataError
+from dld_core.data.formats.table import get_format, read
+from dld_core.errors import ConfigError
 
 REPORT_NAME = "conversion-report.json"
 
@@ -112,73 +111,63 @@ def convert(
         MissingExtraError: a format needs a package that is not installed.
     """
     options, source, target = options or ConvertOptions(), Path(source), Path(target)
-    writer = get_format(to)
+    writer, problems, given = get_format(to), Problems(), options.read
     _refuse_full(target, options.overwrite)
-    dataset, skipped = _read(source, source_format, options)
-    report = ConversionReport(source, target, dataset.format, writer.name, skipped=skipped)
-    _count(report, dataset)
-    _simplify(dataset, report.losses, options)
-    if options.copy_images and writer.copies_images:
-        _copy_images(dataset, target, writer, report)
-    report.files = writer.write(dataset, target, report.losses)
-    (target / REPORT_NAME).write_bytes(encode_json(report.to_dict()))
-    return report
-
-
-def _refuse_full(target: Path, overwrite: bool) -> None:
-    if target.exists() and not target.is_dir():
-        raise ConfigError(f"{target} is a file; name a folder to write to.")
-    if not overwrite and target.is_dir() and any(target.iterdir()):
-        raise ConfigError(f"{target} has files; name a new folder, or allow it with --overwrite.")
-
-
-def _read(source: Path, name: str, options: ConvertOptions) -> tuple[Dataset, list[Problem]]:
-    if not source.exists():
-        raise DataError(f"There is nothing at {source}; check the path.")
-    problems = Problems()
-    found = sniff(source) if name == "auto" else name
-    dataset = get_format(found).read(source, problems, options.read)
-    if not options.skip_malformed:
-        problems.raise_errors(source)
-    return dataset, problems.of("error")
-
-
-def _count(report: ConversionReport, dataset: Dataset) -> None:
+    dataset = read(
+        source,
+        source_format,
+        images=given.images,
+        encoding=given.encoding,
+        points=given.points,
+        problems=problems if options.skip_malformed else None,
+    )
+    report = ConversionReport(source, target, dataset.format, writer.name, skipped=problems.of("error"))
     words = [word for image in dataset.images for word in image.words]
     report.images, report.words = len(dataset.images), len(words)
     report.dont_care = sum(word.ignore for word in words)
     report.unlabelled = len(dataset.unlabelled)
+    _simplify(dataset, report.losses, options)
+    if options.copy_images and writer.images is not None:
+        _copy_images(dataset, target / writer.images, report)
+    report.files = writer.codec.write(dataset, target, report.losses)
+    write_file(target / REPORT_NAME, encode_json(report.to_dict()))
+    return report
+
+
+def _refuse_full(target: Path, overwrite: bool) -> None:
+    if os.path.exists(target) and not target.is_dir():
+        raise ConfigError(f"{target} is a file; name a folder to write to.")
+    if not overwrite and os.path.isdir(target) and listed(target):
+        raise ConfigError(f"{target} has files; name a new folder, or allow it with --overwrite.")
 
 
 def _simplify(dataset: Dataset, losses: Losses, options: ConvertOptions) -> None:
     """Fewer points and whole coordinates, as asked."""
     for image in dataset.images:
         for word in image.words:
-            where = place_of(word, image.source)
+            where = image.place_of(word)
             if options.quads:
-                word.polygon = to_quad(word.polygon, losses, where)
+                word.polygon = losses.quad(word.polygon, where)
             rounded = np.round(word.polygon)
             if options.whole and not np.array_equal(rounded, word.polygon):
                 losses.add("coordinates rounded to whole pixels", where)
                 word.polygon = rounded
 
 
-def _copy_images(dataset: Dataset, target: Path, writer: Format, report: ConversionReport) -> None:
-    """Copy each image to its name under the target; names that lead elsewhere are made to stay inside."""
+def _copy_images(dataset: Dataset, folder: Path, report: ConversionReport) -> None:
+    """Copy each image to its name under the folder; names that lead elsewhere are made to stay inside."""
     taken: dict[str, AnnotatedImage] = {}
     for image in dataset.images:
         name = safe_name(image.name).as_posix()
         if name != image.name:
             report.losses.add("image paths made relative to the target", image.name)
             image.name = name
-        if not image.path.is_file():
+        if not os.path.isfile(image.path):
             report.images_missing += 1
             continue
         if taken.setdefault(name, image).path != image.path:
             report.losses.add("images not copied: another of the same name was", str(image.path))
             continue
-        copy = target / writer.image_folder / name
-        copy.parent.mkdir(parents=True, exist_ok=True)
-        if copy.resolve() != image.path.resolve():
-            shutil.copyfile(image.path, copy)
+        if not (folder / name).exists() or not (folder / name).samefile(image.path):
+            write_file(folder / name, image.path.read_bytes())
         report.images_copied += 1

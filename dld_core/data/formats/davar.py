@@ -2,56 +2,31 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any
 
-from dld_core.data.formats.base import Losses, own_extras, place_of, private
-from dld_core.data.formats.coordinates import bounds, flat, plain
-from dld_core.data.formats.jsonfile import At
-from dld_core.data.formats.jsonset import JsonSetFormat, annotated
-from dld_core.data.formats.model import AnnotatedImage, AnnotatedWord, Dataset
-from dld_core.data.formats.pairing import ImageFinder
-from dld_core.data.formats.sizes import size_of
+from dld_core.data.formats.jsonfile import contains
+from dld_core.data.formats.jsonset import JsonSet, Set, image_of, size_of
+from dld_core.data.formats.model import AnnotatedImage, AnnotatedWord, Dataset, Losses, private
+from dld_core.data.formats.perimage import words_of
+from dld_core.data.formats.polygons import bounds, flat, polygon_of
+from dld_core.data.formats.problems import At
 
 _COMMENT = "###"
 _LISTS = frozenset({"bboxes", "cares", "texts"})
 _RECTANGLE = "davar.rectangle"
 
 
-class DavarFormat(JsonSetFormat):
-    """DAVAR datalist."""
-
-    name: ClassVar[str] = "davar"
-    summary: ClassVar[str] = "DAVAR datalist: one json, path -> content_ann with bboxes, cares, texts"
-    file_name: ClassVar[str] = "datalist.json"
-    signature: ClassVar[tuple[str, ...]] = ('"content_ann"',)
-
-    def parse(self, document: Any, at: At, dataset: Dataset, finder: ImageFinder) -> None:
-        """See JsonSetFormat."""
-        top = at.mapping(document)
-        if _COMMENT in top:
-            dataset.extra["davar.comment"] = top[_COMMENT]
-        for place, entry in at.objects({key: value for key, value in top.items() if key != _COMMENT}):
-            image = annotated(place.key, place, finder)
-            image.width, image.height = place.size(entry, "width"), place.size(entry, "height")
-            image.extra = private(self.name, entry, frozenset({"height", "width", "content_ann"}))
-            content = (place / "content_ann").mapping(entry.get("content_ann"))
-            image.words = _words(content, place / "content_ann", image)
-            dataset.images.append(image)
-
-    def document(self, dataset: Dataset, losses: Losses) -> dict[str, Any]:
-        """See JsonSetFormat."""
-        own = own_extras(self.name, dataset.extra, frozenset(), losses, str(dataset.root))
-        top: dict[str, Any] = {_COMMENT: own["comment"]} if "comment" in own else {}
-        for image in dataset.images:
-            if image.name in top:
-                losses.add("images left out: another has the same name", image.name)
-                continue
-            extra = own_extras(self.name, image.extra, frozenset(), losses, image.name)
-            rest = extra.pop("content_ann", {})
-            size = size_of(image, losses)
-            sizes = {} if size is None else {"height": size[1], "width": size[0]}
-            top[image.name] = {**sizes, "content_ann": _content(image, losses) | rest, **extra}
-        return top
+def parse(document: Any, at: At, into: Set) -> None:
+    """Add the images of a document to a set."""
+    top = at.mapping(document)
+    if _COMMENT in top:
+        into.dataset.extra["davar.comment"] = top[_COMMENT]
+    for place, entry in at.objects({key: value for key, value in top.items() if key != _COMMENT}):
+        image = image_of(place.key, entry, place, into)
+        image.extra = private("davar", entry, {"height", "width", "content_ann"})
+        content = (place / "content_ann").mapping(entry.get("content_ann"))
+        image.words = _words(content, place / "content_ann", image)
+        into.dataset.images.append(image)
 
 
 def _words(content: dict[str, Any], at: At, image: AnnotatedImage) -> list[AnnotatedWord]:
@@ -67,35 +42,43 @@ def _words(content: dict[str, Any], at: At, image: AnnotatedImage) -> list[Annot
             (at / key).error("wrong-count", message, "write one entry per box")
         else:
             image.extra.setdefault("davar.content_ann", {})[key] = value
-    words = (_word(index, box, columns, at) for index, box in enumerate(boxes))
-    return [word for word in words if word is not None]
+    rows = ({key: column[index] for key, column in columns.items()} for index in range(len(boxes)))
+    return words_of(_word, ((str(index), row, at) for index, row in enumerate(rows)))
 
 
-def _word(index: int, box: Any, columns: dict[str, list[Any]], at: At) -> AnnotatedWord | None:
-    polygon = (at / "bboxes" / index).polygon(box)
-    if polygon is None:
-        return None
-    extra = {f"davar.{key}": column[index] for key, column in columns.items() if key not in _LISTS}
-    if len(box) == 4:
+def _word(index: str, row: dict[str, Any], at: At) -> AnnotatedWord:
+    here = at / "bboxes" / index
+    polygon = polygon_of(row["bboxes"], here)
+    extra = private("davar", row, _LISTS)
+    if len(row["bboxes"]) == 4:
         extra[_RECTANGLE] = True
-    if "texts" not in columns:
+    if "texts" not in row:
         extra["no_text"] = True
-    text = (at / "texts" / index).text(columns["texts"][index]) if "texts" in columns else ""
-    care = columns["cares"][index] if "cares" in columns else 1
-    if care not in (0, 1):
-        (at / "cares" / index).error("wrong-type", f"{care!r} is no flag", "write 1, or 0 for don't-care")
-    return AnnotatedWord(polygon, text, care == 0, extra, (at / "bboxes" / index).place)
+    text = (at / "texts").text({index: row.get("texts")}, index)
+    care = (at / "cares").flag({index: row.get("cares", 1)}, index, True)
+    return AnnotatedWord(polygon, text, not care, extra, here.place)
+
+
+def document(dataset: Dataset, losses: Losses) -> dict[str, Any]:
+    """The document of a set."""
+    own = losses.extras("davar", dataset.extra, str(dataset.root))
+    top: dict[str, Any] = {_COMMENT: own["comment"]} if "comment" in own else {}
+    for image in dataset.images:
+        if image.name in top:
+            losses.add("images left out: another has the same name", image.name)
+            continue
+        extra = losses.extras("davar", image.extra, image.name)
+        rest = extra.pop("content_ann", {})
+        top[image.name] = {**size_of(image, losses), "content_ann": _content(image, losses) | rest, **extra}
+    return top
 
 
 def _content(image: AnnotatedImage, losses: Losses) -> dict[str, Any]:
     content: dict[str, Any] = {"bboxes": [], "cares": [], "texts": []}
-    own = [
-        own_extras("davar", word.extra, frozenset(), losses, place_of(word, image.source))
-        for word in image.words
-    ]
+    own = [losses.extras("davar", word.extra, image.place_of(word)) for word in image.words]
     for word, extra in zip(image.words, own, strict=True):
         corners = extra.pop("rectangle", False)
-        content["bboxes"].append([plain(v) for v in bounds(word.polygon)] if corners else flat(word.polygon))
+        content["bboxes"].append(bounds(word.polygon) if corners else flat(word.polygon))
         content["cares"].append(int(not word.ignore))
         content["texts"].append(word.text)
     for key in sorted({key for extra in own for key in extra}):
@@ -103,3 +86,6 @@ def _content(image: AnnotatedImage, losses: Losses) -> dict[str, Any]:
     if image.words and all(word.extra.get("no_text") for word in image.words):
         del content["texts"]
     return content
+
+
+DAVAR = JsonSet("davar", "datalist.json", lambda file: contains(file, '"content_ann"'), parse, document)

@@ -6,6 +6,8 @@ rounded, clipped or reordered here, so that a file can be written back as it was
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,8 +15,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dld_core.data.formats.polygons import Polygon, four_points
 from dld_core.errors import DataError
+from dld_core.geometry import clockwise, signed_area
+from dld_core.images import open_image
 from dld_core.types import Sample
+
+MARKS = ("###", "#", "*", ".", "")
+"""What the formats put for the text of an ignore region; nothing is lost when one becomes another."""
+_REMARKS = frozenset({"no_text", "davar.rectangle", "labelme.shape_type", "labelme.version"})
+"""Extras that say how something was written, so that another format loses nothing without them."""
+_DERIVED = (".bbox", ".area", ".img_dimensions", ".img_hash")  # follow from the polygon or the image
 
 
 @dataclass(slots=True)
@@ -24,7 +35,7 @@ class AnnotatedWord:
     Attributes:
         polygon: float64 [n, 2], n >= 3, finite, as annotated (any orientation).
         text: its transcription; "###" or "" is common where `ignore` is set.
-        ignore: True for don't-care words.
+        ignore: True for ignore regions.
         extra: everything else the format says of it ("language", "legibility", ...), json-able.
         where: its place in the annotation file, "line 3" or a JSON pointer.
     """
@@ -63,6 +74,10 @@ class AnnotatedImage:
     def __post_init__(self) -> None:
         self.name = self.name or self.path.name
 
+    def place_of(self, word: AnnotatedWord) -> str:
+        """Where a word of it was read, for messages."""
+        return f"{self.source}: {word.where}" if self.source else word.where
+
 
 @dataclass(slots=True)
 class Dataset:
@@ -88,31 +103,87 @@ class Dataset:
         return len(self.images)
 
 
-def signed_area(polygon: NDArray[np.floating[Any]]) -> float:
-    """Shoelace area in square pixels; positive is clockwise on the screen (y grows downwards)."""
-    shifted = polygon.astype(np.float64) - polygon[0]  # near the origin, large offsets lose no digits
-    x, y = shifted[:, 0], shifted[:, 1]  # the first point is (0, 0) now: the closing side adds nothing
-    return float(0.5 * (x[:-1] @ y[1:] - y[:-1] @ x[1:]))
+@dataclass(frozen=True, slots=True)
+class ReadOptions:
+    """How to read annotations.
+
+    Attributes:
+        images: folder of images; None: look beside the annotations.
+        encoding: of text files.
+        points: points per polygon of ICDAR txt lines; None: told from the set.
+    """
+
+    images: Path | None = None
+    encoding: str = "utf-8"
+    points: int | None = None
 
 
-def clockwise(polygon: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
-    """The polygon as float32 [n, 2], clockwise on the screen, beginning at the same point."""
-    turned = polygon if signed_area(polygon) >= 0 else np.roll(polygon[::-1], 1, axis=0)
-    return np.ascontiguousarray(turned, dtype=np.float32)
+@dataclass(slots=True)
+class Losses:
+    """What writing a format could not keep: kind of loss -> how many words (or images, or sets)."""
+
+    counts: Counter[str] = field(default_factory=Counter)
+    examples: dict[str, str] = field(default_factory=dict)
+
+    def add(self, what: str, example: str = "") -> None:
+        """Note one loss; the first example of each kind is kept."""
+        self.counts[what] += 1
+        self.examples.setdefault(what, example)
+
+    def extras(
+        self, name: str, extra: Mapping[str, Any], where: str, shared: Collection[str] = ()
+    ) -> dict[str, Any]:
+        """The extras that format `name` can hold, under its own keys; each of the others is a loss.
+
+        Kept are those of its own, "name.key", and the `shared` ones.
+        """
+        kept = {}
+        for key, value in extra.items():
+            if key.startswith(f"{name}."):
+                kept[key[len(name) + 1 :]] = value
+            elif key in shared:
+                kept[key] = value
+            elif key not in _REMARKS and not key.endswith(_DERIVED):
+                self.add(f"field '{key}'", where)
+        return kept
+
+    def text(self, word: AnnotatedWord, where: str, marks: tuple[str, ...] = ("###",)) -> str:
+        """The text to write where a format tells ignore regions by their text alone.
+
+        `marks` are the texts that mean ignore in this format, the usual one first.
+        """
+        if word.text in marks:
+            if not word.ignore:
+                self.add(f"words that read {word.text!r} became don't-care", where)
+            return word.text
+        if not word.ignore:
+            return word.text
+        if word.text not in MARKS:
+            self.add("texts of don't-care words", where)
+        return marks[0]
+
+    def quad(self, polygon: Polygon, where: str) -> Polygon:
+        """The polygon by four points, for formats that know no more."""
+        if len(polygon) != 4:
+            self.add("polygons reduced to 4 points", where)
+        return four_points(polygon)
+
+
+def private(name: str, entry: Mapping[str, Any], known: Collection[str]) -> dict[str, Any]:
+    """The keys of an entry that are not known, as extras "name.key", for the format to write them back."""
+    return {f"{name}.{key}": value for key, value in entry.items() if key not in known}
 
 
 def load_sample(annotated: AnnotatedImage) -> Sample:
     """Open the image (raw pixels, RGB) and give it with its words, ready for training.
 
-    Polygons come out clockwise; words without area are left out; words without a transcription are
-    don't-care, since nothing can be learnt from them.
+    Polygons come out clockwise; words without area are left out; words without a transcription are ignore
+    regions, since nothing can be learnt from them.
 
     Raises:
         ImageError: the image is absent or cannot be read.
         DataError: the image's size is not the one that the annotations state.
     """
-    from dld_core.images import open_image
-
     image = open_image(annotated.path, exif=False)
     height, width = image.shape[:2]
     if (annotated.width or width, annotated.height or height) != (width, height):

@@ -2,53 +2,68 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
-from dld_core.data.formats.problems import Problems
-from dld_core.images.files import IMAGE_SUFFIXES
+from dld_core.data.formats.files import listed, natural_key
+from dld_core.data.formats.problems import At, Problems
+from dld_core.images import IMAGE_SUFFIXES
 
 IMAGE_FOLDERS = ("images", "imgs", "img", "image", "jpegimages")
 LABEL_FOLDERS = ("gt", "gts", "labels", "label", "annotations", "annotation", "ann", "txt", "groundtruth")
+MAX_DEPTH = 32  # folders of a name that are tried one by one
 _NOT_LABELS = re.compile(
     r"(readme|licen[cs]e|lexicon|classes|.*vocabulary|conversion-report\.json$)", re.IGNORECASE
 )
-_PREFIX = re.compile(r"^(?:poly_gt_|rect_gt_|gt_|res_)", re.IGNORECASE)
+_PREFIX = re.compile(r"^(?:poly_gt|rect_gt|poly|gt|res|pred|voc|new)_(?=.)", re.IGNORECASE)
 
 
-def natural_key(name: str) -> tuple[tuple[int, int | str], ...]:
-    """Sorts img_2 before img_10."""
-    parts = re.split(r"(\d+)", name)
-    return tuple((0, int(part)) if part.isdecimal() else (1, part) for part in parts if part)
-
-
-def is_image(path: Path) -> bool:
+def is_image(name: Path | str) -> bool:
     """Whether the name ends as an image's does."""
-    return path.suffix.lower() in IMAGE_SUFFIXES
+    return os.path.splitext(name)[1].lower() in IMAGE_SUFFIXES
+
+
+def without_suffix(name: Path) -> Path:
+    """The name less the suffix of an image (a dot in a name without one stays: "receipt.12")."""
+    return name.with_suffix("") if is_image(name) else name
+
+
+def without_prefix(stem: str) -> str:
+    """The stem less one gt_, res_, ...: gt_img_7 -> img_7, gt_gt_7 -> gt_7."""
+    return _PREFIX.sub("", stem, count=1)
+
+
+def label_stem(file: str) -> str:
+    """The stem of the image that an annotation file speaks of: gt_img_7.txt, img_7.jpg.txt -> img_7."""
+    return without_prefix(without_suffix(Path(Path(file.replace("\\", "/")).stem)).name)
+
+
+def files_below(folder: Path, keep: Callable[[str], bool]) -> list[Path]:
+    """The regular files under a folder, at any depth, whose names are to be kept, in natural order.
+
+    Hidden files are left out.
+    """
+    names = (Path(root, name) for root, _, names in os.walk(folder) for name in names if keep(name))
+    return _sorted_files(names)
+
+
+def _sorted_files(paths: Iterable[Path]) -> list[Path]:
+    found = (path for path in paths if not path.name.startswith(".") and os.path.isfile(path))
+    return sorted(found, key=lambda path: natural_key(path.as_posix()))
 
 
 def list_images(folder: Path) -> list[Path]:
-    """All images under a folder, at any depth, in natural order; hidden files are left out."""
-    found = (p for p in folder.rglob("*") if is_image(p) and not p.name.startswith(".") and p.is_file())
-    return sorted(found, key=lambda p: natural_key(p.as_posix()))
-
-
-def label_stem(path: Path) -> str:
-    """The name of the image without its suffix: gt_img_7.txt, img_7.jpg.txt -> img_7."""
-    stem = path.stem
-    if is_image(Path(stem)):
-        stem = Path(stem).stem
-    return _PREFIX.sub("", stem, count=1)
+    """All images under a folder, at any depth, in natural order; none where there is no folder."""
+    return files_below(folder, is_image)
 
 
 def subfolder(root: Path, names: Sequence[str]) -> Path | None:
     """The first direct subfolder of one of these names, whatever its case."""
-    if not root.is_dir():
-        return None
-    by_name = {p.name.lower(): p for p in sorted(root.iterdir()) if p.is_dir()}
+    paths = listed(root) if os.access(root, os.R_OK | os.X_OK) else []
+    by_name = {path.name.lower(): path for path in paths if os.path.isdir(path)}
     return next((by_name[name] for name in names if name in by_name), None)
 
 
@@ -62,7 +77,7 @@ def image_folder(path: Path, images: Path | None = None) -> Path:
         return images
     folder = path if path.is_dir() else path.parent
     inner = subfolder(folder, IMAGE_FOLDERS)
-    if inner is not None or (folder.is_dir() and any(map(is_image, folder.iterdir()))):
+    if inner is not None or any(map(is_image, listed(folder))):
         return inner or folder
     return subfolder(folder.parent, IMAGE_FOLDERS) or folder
 
@@ -74,51 +89,35 @@ def label_files(path: Path, suffix: str) -> list[Path]:
     """
     if not path.is_dir():
         return [path]
-    folders = (subfolder(path, LABEL_FOLDERS), path)
-    for folder in (f for f in folders if f is not None):
-        if found := _with_suffix(folder.iterdir(), suffix):
-            return found
-    return _with_suffix(path.rglob("*"), suffix)
+    for folder in (subfolder(path, LABEL_FOLDERS), path):
+        if folder is not None:
+            found = _sorted_files(file for file in listed(folder) if _is_label(file.name, suffix))
+            if found:
+                return found
+    return files_below(path, lambda name: _is_label(name, suffix))
 
 
-def _with_suffix(paths: Iterable[Path], suffix: str) -> list[Path]:
-    named = (p for p in paths if p.suffix.lower() == suffix and not _NOT_LABELS.match(p.name))
-    found = (p for p in named if not p.name.startswith(".") and p.is_file())
-    return sorted(found, key=lambda p: natural_key(p.as_posix()))
+def _is_label(name: str, suffix: str) -> bool:
+    return name.lower().endswith(suffix) and not _NOT_LABELS.match(name)
 
 
-@dataclass(slots=True)
-class Pairing:
-    """Annotation files with their images.
+def pair(labels: Sequence[Path], images: Sequence[Path], problems: Problems) -> list[Path | None]:
+    """The image of each annotation file, by name; None where there is none.
 
-    Attributes:
-        pairs: (annotation file, image); the image is None where none was found.
-        unlabelled: images that no annotation file speaks of.
-    """
-
-    pairs: list[tuple[Path, Path | None]] = field(default_factory=list)
-    unlabelled: list[Path] = field(default_factory=list)
-
-
-def pair(labels: Sequence[Path], images: Sequence[Path], problems: Problems) -> Pairing:
-    """Pair annotation files with images by name.
-
-    A label takes the image of its own stem before that of its stem without a gt_ or res_ prefix. Where
-    several images fit, one in a folder of the same name as the label's wins, then the first, with a warning.
+    The stem of the file itself, or that without its gt_ or res_: what finds more images of the set goes
+    first. Where several images fit, one in a folder of the same name as the label's wins, then the first,
+    with a warning.
     """
     by_stem: dict[str, list[Path]] = defaultdict(list)
     for image in images:
         by_stem[image.stem].append(image)
-    result = Pairing()
-    taken: set[Path] = set()
-    for label in labels:
-        candidates = by_stem.get(label.stem) or by_stem.get(label_stem(label)) or []
-        chosen = _choose(label, candidates, problems)
-        result.pairs.append((label, chosen))
-        if chosen is not None:  # its twin of another suffix was named in a warning already
-            taken.update(c for c in candidates if c.with_suffix("") == chosen.with_suffix(""))
-    result.unlabelled = [image for image in images if image not in taken]
-    return result
+    stems = [label_stem(label.name) for label in labels]
+    bare = sum(stem in by_stem for stem in set(stems)) > sum(label.stem in by_stem for label in labels)
+    found = []
+    for label, stem in zip(labels, stems, strict=True):
+        first, second = (stem, label.stem) if bare else (label.stem, stem)
+        found.append(_choose(label, by_stem.get(first) or by_stem.get(second) or [], problems))
+    return found
 
 
 def _choose(label: Path, candidates: list[Path], problems: Problems) -> Path | None:
@@ -126,17 +125,17 @@ def _choose(label: Path, candidates: list[Path], problems: Problems) -> Path | N
         return candidates[0] if candidates else None
     named = [c for c in candidates if c.name == label.stem]  # img_7.jpg.txt says which
     beside = [c for c in candidates if c.parent.name == label.parent.name]
-    image = (named or beside or candidates)[0]
-    if len(named or beside or candidates) > 1:
+    fitting = named or beside or candidates
+    if len(fitting) > 1:
         names = ", ".join(str(c) for c in candidates)
-        message = f"several images fit this file ({names}); {image.name} is taken"
-        problems.warning("ambiguous-image", label, "", message, "keep one of them or rename the others")
-    return image
+        message = f"several images fit this file ({names}); {fitting[0].name} is taken"
+        At(label, problems).warning("ambiguous-image", message, "keep one of them or rename the others")
+    return fitting[0]
 
 
 def safe_name(name: str) -> Path:
     """An image's name as a relative path that stays inside the folder it is joined to."""
-    parts = name.replace("\\", "/").split("/")
+    parts = name.replace("\\", "/").replace("\0", "").split("/")
     kept = [part for part in parts if part not in ("", ".", "..") and not part.endswith(":")]
     return Path(*kept) if kept else Path("unnamed")
 
@@ -156,16 +155,15 @@ class ImageFinder:
         Leading folders of the name are dropped one by one ("Images/train/img1.jpg" may lie in a folder
         that holds train/img1.jpg, or img1.jpg).
         """
-        parts = name.replace("\\", "/").split("/")
+        parts = name.replace("\\", "/").split("/")[-MAX_DEPTH:]
         for folder in self.folders:
             for start in range(len(parts)):
                 candidate = folder / "/".join(parts[start:])
-                if candidate.is_file():
+                if os.path.isfile(candidate):
                     return candidate
         return self.folders[0] / "/".join(parts)
 
     def unlabelled(self, found: Iterable[Path]) -> list[Path]:
         """The images of the first folder that are not among those found."""
-        folder = self.folders[0]
-        known = {path.resolve() for path in found}
-        return [p for p in list_images(folder) if p.resolve() not in known] if folder.is_dir() else []
+        known = {os.path.realpath(path) for path in found if os.path.isfile(path)}
+        return [path for path in list_images(self.folders[0]) if os.path.realpath(path) not in known]

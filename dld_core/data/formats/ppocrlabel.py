@@ -1,127 +1,98 @@
 """PPOCRLabel: `Label.txt`, one image per line: path, a tab, and a json list of transcription and points.
 
 Paths count from the folder above the one that holds the file ("photos/img_1.jpg" in photos/Label.txt).
-Don't-care is the transcription "###" or "*".
+Ignore regions have the transcription "###" or "*".
 """
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
-from dld_core.data.formats.base import Format, Losses, ReadOptions, own_extras, place_of, private
-from dld_core.data.formats.coordinates import pairs
-from dld_core.data.formats.jsonfile import MAX_JSON_BYTES, At, encode_json, parse_json
-from dld_core.data.formats.jsonset import annotated
-from dld_core.data.formats.model import AnnotatedImage, AnnotatedWord, Dataset
+from dld_core.data.formats.files import read_text, split_lines, write_file
+from dld_core.data.formats.jsonfile import MAX_JSON_BYTES, encode_json, parse_json
+from dld_core.data.formats.jsonset import Set, image_of, word_of
+from dld_core.data.formats.model import AnnotatedImage, AnnotatedWord, Dataset, Losses, ReadOptions
 from dld_core.data.formats.pairing import ImageFinder, label_files
-from dld_core.data.formats.perfile import sniff_lines
-from dld_core.data.formats.problems import Problems
-from dld_core.data.formats.textfile import read_text, split_lines
+from dld_core.data.formats.perimage import report_none, share_of_lines, words_of
+from dld_core.data.formats.polygons import pairs
+from dld_core.data.formats.problems import At, Problems
 
 DONT_CARE = ("###", "*")
-_KNOWN = frozenset({"transcription", "points"})
 
 
-class PpocrLabelFormat(Format):
-    """PPOCRLabel's Label.txt."""
-
-    name: ClassVar[str] = "ppocrlabel"
-    summary: ClassVar[str] = "PPOCRLabel: Label.txt, one image per line, path<TAB>json"
-    image_folder: ClassVar[str] = ""
-
-    def sniff(self, path: Path) -> float:
-        """See Format."""
-        return 0.95 * any(sniff_lines(file, _fits) > 0 for file in _files(path)[:20])
-
-    def read(self, path: Path, problems: Problems, options: ReadOptions) -> Dataset:
-        """See Format."""
-        dataset, files = Dataset(self.name, path), _files(path)
-        finder = ImageFinder(path, options.images)
-        if not files:
-            fix = "give the folder that holds it, or another --format"
-            problems.error("no-annotations", path, "", "there is no Label.txt of PPOCRLabel", fix)
-        for file in files:
-            text = read_text(file, problems, encoding=options.encoding, limit=MAX_JSON_BYTES)
-            for number, line in split_lines(text or ""):
-                image = self._image(line, file, f"line {number}", problems, finder)
-                if image is not None:
-                    dataset.images.append(image)
-        if files:  # crop_img holds the words that the tool cut out
-            unlabelled = finder.unlabelled(image.path for image in dataset.images)
-            dataset.unlabelled = [image for image in unlabelled if image.parent.name != "crop_img"]
-        return dataset
-
-    def _image(
-        self, line: str, file: Path, where: str, problems: Problems, finder: ImageFinder
-    ) -> AnnotatedImage | None:
-        name, tab, content = line.partition("\t")
-        if not tab:
-            message = "there is no tab between the path and the json"
-            problems.error("bad-record", file, where, message, 'write path<TAB>[{"transcription": ...}]')
-            return None
-        at = At(file, problems, prefix=where)
-        image = annotated(name.strip(), at, finder)
-        image.name, image.where = image.name.removeprefix(f"{file.parent.name}/"), where
-        shapes = parse_json(content, file, where, problems)
-        for place, shape in at.objects([] if shapes is None else shapes):
-            word = _word(shape, place)
-            if word is not None:
-                image.words.append(word)
-        return image
-
-    def write(self, dataset: Dataset, target: Path, losses: Losses) -> list[Path]:
-        """See Format."""
-        target.mkdir(parents=True, exist_ok=True)
-        lines = [self._line(image, target, losses) for image in dataset.images]
-        own_extras(self.name, dataset.extra, frozenset(), losses, str(dataset.root))
-        (target / "Label.txt").write_bytes(b"".join(lines))
-        return [target / "Label.txt"]
-
-    def _line(self, image: AnnotatedImage, target: Path, losses: Losses) -> bytes:
-        own_extras(self.name, image.extra, frozenset(), losses, image.name)
-        shapes = [_shape(word, losses, place_of(word, image.source)) for word in image.words]
-        name = image.name.replace("\t", " ").replace("\n", " ")
-        return f"{target.resolve().name}/{name}\t".encode("utf-8", "replace") + encode_json(shapes)
+def likely(path: Path) -> float:
+    """How surely a path is of this format."""
+    return 0.95 * any(share_of_lines(file, _fits) > 0 for file in _files(path)[:20])
 
 
 def _files(path: Path) -> list[Path]:
     """Label.txt where a folder has one, else the txt files whose lines look right."""
-    named = [path / "Label.txt"] if path.is_dir() else []
-    if any(file.is_file() for file in named):
-        return named
+    if os.path.isfile(path / "Label.txt"):
+        return [path / "Label.txt"]
     files = label_files(path, ".txt")
-    return [file for file in files if sniff_lines(file, _fits) > 0] or ([] if path.is_dir() else files)
+    return [file for file in files if share_of_lines(file, _fits) > 0] or ([] if path.is_dir() else files)
 
 
 def _fits(line: str) -> bool:
     return line.partition("\t")[2].lstrip().startswith("[")
 
 
-def _word(shape: dict[str, Any], at: At) -> AnnotatedWord | None:
-    if "points" not in shape:
-        at.error("missing-key", "there are no 'points'", 'write "points": [[x, y], ...]')
-        return None
-    polygon = (at / "points").polygon(shape["points"])
-    if polygon is None:
-        return None
-    text = (at / "transcription").text(shape.get("transcription"))
-    extra = private("ppocrlabel", shape, _KNOWN)
-    if extra.get("ppocrlabel.difficult") is False:
-        del extra["ppocrlabel.difficult"]
-    ignore = text in DONT_CARE or shape.get("difficult") is True
-    if "transcription" not in shape:
-        extra["no_text"] = True
-    return AnnotatedWord(polygon, text, ignore, extra, at.place)
+def read(path: Path, problems: Problems, options: ReadOptions) -> Dataset:
+    """Read the lines of all files."""
+    into, files = Set(Dataset("ppocrlabel", path), ImageFinder(path, options.images)), _files(path)
+    dataset = into.dataset
+    if not files:
+        report_none("ppocrlabel", path, problems)
+    for file in files:
+        text = read_text(file, problems, options.encoding, MAX_JSON_BYTES)
+        for number, line in enumerate(split_lines(text or ""), start=1):
+            if line.strip():
+                dataset.images += _image(line, At(file, problems, f"line {number}"), into)
+    if files:  # crop_img holds the words that the tool cut out
+        unlabelled = into.finder.unlabelled(image.path for image in dataset.images)
+        dataset.unlabelled = [image for image in unlabelled if image.parent.name != "crop_img"]
+    return dataset
+
+
+def _image(line: str, at: At, into: Set) -> list[AnnotatedImage]:
+    """The image of a line; none and a reported problem where it is malformed."""
+    name, tab, content = line.partition("\t")
+    if not tab:
+        message = "there is no tab between the path and the json"
+        at.error("bad-record", message, 'write path<TAB>[{"transcription": ...}]')
+        return []
+    image = image_of(name.strip(), {}, at, into)
+    image.name = image.name.removeprefix(f"{Path(at.file).parent.name}/")
+    shapes = parse_json(content, at)
+    image.words = words_of(_word, at.objects([] if shapes is None else shapes))
+    return [image]
+
+
+def _word(at: At, shape: dict[str, Any]) -> AnnotatedWord:
+    word = word_of("ppocrlabel", at, shape, ("points",), "transcription")
+    if word.extra.get("ppocrlabel.difficult") is False:
+        del word.extra["ppocrlabel.difficult"]
+    word.ignore = word.text in DONT_CARE or shape.get("difficult") is True
+    return word
+
+
+def write(dataset: Dataset, target: Path, losses: Losses) -> list[Path]:
+    """Write Label.txt."""
+    losses.extras("ppocrlabel", dataset.extra, str(dataset.root))
+    folder, lines = Path(os.path.abspath(target)).name, []
+    for image in dataset.images:
+        losses.extras("ppocrlabel", image.extra, image.name)
+        name = f"{folder}/{image.name}".replace("\t", " ").replace("\n", " ").replace("\r", " ")
+        shapes = [_shape(word, losses, image.place_of(word)) for word in image.words]
+        lines.append(f"{name}\t".encode("utf-8", "replace") + encode_json(shapes))
+    write_file(target / "Label.txt", b"".join(lines))
+    return [target / "Label.txt"]
 
 
 def _shape(word: AnnotatedWord, losses: Losses, where: str) -> dict[str, Any]:
-    extra = own_extras("ppocrlabel", word.extra, frozenset(), losses, where)
-    text = word.text
-    if word.ignore and text not in DONT_CARE and extra.get("difficult") is not True:
-        if text not in ("", "#", "."):
-            losses.add("texts of don't-care words", where)
-        text = DONT_CARE[0]
-    elif not word.ignore and text in DONT_CARE:
-        losses.add(f"words that read {text!r} became don't-care", where)
+    extra = losses.extras("ppocrlabel", word.extra, where)
+    difficult = word.ignore and extra.get("difficult") is True
+    text = word.text if difficult else losses.text(word, where, DONT_CARE)
     return {"transcription": text, "points": pairs(word.polygon), "difficult": False, **extra}

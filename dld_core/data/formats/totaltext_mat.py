@@ -1,4 +1,4 @@
-"""Total-Text mat: MATLAB files with a cell array of rows ('x:', xs, 'y:', ys, text, orientation) per image.
+"""Total-Text's MATLAB files: a cell array of rows ('x:', xs, 'y:', ys, text, orientation) per image.
 
 The array is called `polygt`, and `gt` in files of the set's annotation tool, which also writes the
 coordinates as columns. SciPy reads and writes the files; it is an optional extra.
@@ -6,53 +6,33 @@ coordinates as columns. SciPy reads and writes the files; it is an optional extr
 
 from __future__ import annotations
 
+import io
+import warnings
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 
-from dld_core.data.formats.base import Format, Losses, ReadOptions, own_extras, place_of
-from dld_core.data.formats.model import AnnotatedImage, AnnotatedWord, Dataset
+from dld_core.data.formats.files import read_bytes, write_file
+from dld_core.data.formats.model import AnnotatedWord, Dataset, Losses, ReadOptions
 from dld_core.data.formats.pairing import label_files
-from dld_core.data.formats.perfile import per_image_dataset, target_files
-from dld_core.data.formats.problems import Problems
-from dld_core.data.formats.textfile import MAX_TEXT_BYTES, read_bytes
-from dld_core.data.formats.totaltext import guess_orientation, make_word, plain_text, zip_points
+from dld_core.data.formats.perimage import dataset_of, target_files, words_of
+from dld_core.data.formats.problems import At, Problems
+from dld_core.data.formats.totaltext import columns, make_word
 from dld_core.errors import MissingExtraError
 
-_NAMES = ("polygt", "gt")
+MAX_MAT_BYTES = 2**19  # those of Total-Text have some kilobytes, and packed ones unpack to far more
 
 
-class TotalTextMatFormat(Format):
-    """Total-Text mat."""
-
-    name: ClassVar[str] = "totaltext-mat"
-    summary: ClassVar[str] = "Total-Text MATLAB file per image (needs scipy)"
-
-    def sniff(self, path: Path) -> float:
-        """See Format."""
-        return 0.7 * any(file.suffix.lower() == ".mat" for file in label_files(path, ".mat"))
-
-    def read(self, path: Path, problems: Problems, options: ReadOptions) -> Dataset:
-        """See Format. Raises MissingExtraError without SciPy."""
-        scipy_io()
-        files = label_files(path, ".mat")
-        return per_image_dataset(self.name, path, files, problems, options, lambda f: _read(f, problems))
-
-    def write(self, dataset: Dataset, target: Path, losses: Losses) -> list[Path]:
-        """See Format. Raises MissingExtraError without SciPy."""
-        io = scipy_io()
-        written = []
-        for image, file in target_files(dataset, target, "poly_gt_{}.mat", losses):
-            io.savemat(file, {"polygt": _rows(image, losses)}, do_compression=True)
-            written.append(file)
-        return written
+def likely(path: Path) -> float:
+    """How surely a path holds such files."""
+    return 0.7 * any(file.suffix.lower() == ".mat" for file in label_files(path, ".mat"))
 
 
 def scipy_io() -> Any:
     """The module scipy.io. Raises MissingExtraError where SciPy is not installed."""
     try:
-        import scipy.io
+        import scipy.io  # an optional extra
     except ImportError:
         raise MissingExtraError(
             "Total-Text .mat files need SciPy, which is not installed: pip install 'dld[mat]' "
@@ -61,48 +41,61 @@ def scipy_io() -> Any:
     return scipy.io
 
 
-def _read(file: Path, problems: Problems) -> list[AnnotatedWord]:
-    if read_bytes(file, problems, limit=MAX_TEXT_BYTES) is None:
+def read(path: Path, problems: Problems, options: ReadOptions) -> Dataset:
+    """Read the files, each with its image. Raises MissingExtraError without SciPy."""
+    scipy_io()
+    files = [(file, _read(file, At(file, problems))) for file in label_files(path, ".mat")]
+    return dataset_of("totaltext-mat", path, files, problems, options)
+
+
+def _read(file: Path, at: At) -> list[AnnotatedWord]:
+    data = read_bytes(file, at.problems, MAX_MAT_BYTES)
+    if data is None:
         return []
     try:
-        content = scipy_io().loadmat(file)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            content = scipy_io().loadmat(io.BytesIO(data))
     except Exception as error:  # SciPy fails on damaged files in any way it likes
         reason = " ".join(str(error).split())[:200] or type(error).__name__
-        problems.error("bad-mat", file, "", f"this is no readable MATLAB file ({reason})", "get it again")
+        at.error("bad-mat", f"this is no readable MATLAB file ({reason})", "get it again")
         return []
-    table = next((content[name] for name in _NAMES if name in content), None)
-    if table is None or table.ndim != 2 or table.shape[1] < 5 or table.dtype != object:
+    table = next((content[name] for name in ("polygt", "gt") if name in content), None)
+    if table is None or getattr(table, "ndim", 0) != 2 or table.shape[1] < 5 or table.dtype != object:
         message = "there is no cell array `polygt` with rows of 'x:', xs, 'y:', ys, text, orientation"
-        problems.error("bad-mat", file, "", message, "give the polygon annotations of Total-Text")
+        at.error("bad-mat", message, "give the polygon annotations of Total-Text")
         return []
-    words = (_word(row, file, f"row {number}", problems) for number, row in enumerate(table, start=1))
-    return [word for word in words if word is not None]
+    rows = ([*(np.asarray(cell).ravel().tolist() for cell in row), []] for row in table)
+    return words_of(_word, ((row, at, number) for number, row in enumerate(rows, start=1)))
 
 
-def _word(row: Any, file: Path, where: str, problems: Problems) -> AnnotatedWord | None:
-    xs, ys = (list(np.asarray(cell).ravel().tolist()) for cell in (row[1], row[3]))
-    polygon = zip_points(xs, ys, file, where, problems)
-    orientation = _string(row[5]) if len(row) > 5 else ""
-    return None if polygon is None else make_word(polygon, _string(row[4]), orientation, where)
+def _word(row: list[Any], at: At, number: int) -> AnnotatedWord:
+    # A MATLAB string is an array of one text, or of none where it is empty.
+    text, letter = (str(cell[0]).encode("utf-8", "replace").decode() if cell else "" for cell in row[4:6])
+    return make_word(row[1], row[3], text, letter, At(at.file, at.problems, f"row {number}"))
 
 
-def _string(cell: Any) -> str:
-    """A MATLAB string is an array of one text, or of none where it is empty."""
-    values = np.asarray(cell).ravel().tolist()
-    return str(values[0]).encode("utf-8", "replace").decode() if values else ""
+def write(dataset: Dataset, target: Path, losses: Losses) -> list[Path]:
+    """Write one file per image. Raises MissingExtraError without SciPy."""
+    written, scipy = [], scipy_io()
+    for image, file in target_files(dataset, target, "poly_gt_{}.mat", losses):
+        table, data = np.empty((len(image.words), 6), dtype=object), io.BytesIO()
+        for row, word in zip(table, image.words, strict=True):
+            row[:] = [
+                "x:",
+                _axis(word, 0),
+                "y:",
+                _axis(word, 1),
+                *columns(word, losses, image.place_of(word)),
+            ]
+        scipy.savemat(data, {"polygt": table}, do_compression=True)
+        write_file(file, data.getvalue())
+        written.append(file)
+    return written
 
 
-def _rows(image: AnnotatedImage, losses: Losses) -> Any:
-    table = np.empty((len(image.words), 6), dtype=object)
-    for row, word in zip(table, image.words, strict=True):
-        where = place_of(word, image.source)
-        own_extras("totaltext", word.extra, frozenset({"orientation"}), losses, where)
-        xs, ys = (_numbers(word.polygon[:, axis]) for axis in (0, 1))
-        row[:] = ["x:", xs, "y:", ys, plain_text(word, losses, where), guess_orientation(word)]
-    return table
-
-
-def _numbers(values: Any) -> Any:
+def _axis(word: AnnotatedWord, axis: int) -> Any:
     """Whole coordinates as int32, as in the original files; others as float64; [1, n]."""
+    values = word.polygon[:, axis]
     whole = bool((values == np.round(values)).all())
-    return np.asarray(values, dtype=np.int32 if whole else np.float64).reshape(1, -1)
+    return values.astype(np.int32 if whole else np.float64).reshape(1, -1)

@@ -1,10 +1,12 @@
-"""Options of the page renderer."""
+"""Options of the page renderer, and those of a page as phones and scanners make them."""
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Annotated
 
+import numpy as np
 from pydantic import Field, model_validator
 
 from dld_core.config import PartConfig
@@ -19,23 +21,23 @@ class SynthConfig(PartConfig):
         page_size: height and width of a page.
         words: fewest and most words aimed at; a full page may hold fewer. Not used by mosaics.
         size_range: smallest and largest letter height (that of capitals).
-        small_bias: 1 draws sizes log-uniformly; larger values favour small letters.
-        min_height: words lower than this on the page are don't-care.
+        small_bias: 1 samples sizes log-uniformly; larger values favour small letters.
+        min_height: words lower than this on the page are ignore regions.
         fonts: folder of .ttf/.otf fonts to use instead of the bundled and the system ones.
         system_fonts: whether fonts of the system join the bundled ones.
         backgrounds: folder of photos without text (searched recursively).
         photo_rate: share of pages (and of mosaic tiles) on a photo, where there are photos.
-        vocabulary: text file of extra words, separated by white space, drawn for a quarter of all words.
+        vocabulary: text file of extra words, separated by white space, taken for a quarter of all words.
         empty_rate: share of pages without any text.
         document_rate: share of pages that are one poster, document or screen full of lines.
         curved_rate: share of one-line groups on a curved baseline.
         plate_rate: share of groups on a sign-like plate.
         clutter: mean number of text-like objects that are not text, per page.
-        foreign_rate: share of pages with some don't-care words in non-Latin scripts (where fonts allow).
+        foreign_rate: share of pages with some ignored words in non-Latin scripts (where fonts allow).
         occlusion_rate: share of pages where something hides parts of words.
         degrade: strength of blur, noise, JPEG, low resolution and contrast; 0 turns them off.
         mixed: pages of 1 to 12 megapixels with large, small or mixed text, as phones and scanners make them
-            (page_size, words, size_range, small_bias and document_rate are then drawn page by page).
+            (page_size, words, size_range, small_bias and document_rate then change from page to page).
         word_mosaic: pages densely tiled with single words, to teach a recogniser.
         mosaic_range: smallest and largest letter height in mosaics.
         word_crops: folder with `labels.tsv` (file name, tab, text) of real word crops for mosaics.
@@ -78,3 +80,24 @@ class SynthConfig(PartConfig):
         if self.mixed and self.word_mosaic:
             raise ValueError("mixed and word_mosaic exclude each other; set one of them")
         return self
+
+
+MEGAPIXELS = (1.0, 12.0)
+ASPECTS = (4 / 3, 3 / 4, 16 / 9, 9 / 16, math.sqrt(2), math.sqrt(1 / 2), 1.0)
+"""Width over height: phones, screens, paper, squares."""
+_LONGEST = 4096
+# Letter heights as fractions of the short side, and how many words there are: large, small or mixed letters.
+_KINDS = (((0.03, 0.13), (4, 15)), ((0.008, 0.02), (20, 60)), ((0.009, 0.10), (10, 40)))
+_LOWEST, _HIGHEST = 10.0, 400.0  # letter heights, pixels
+
+
+def varied(config: SynthConfig, seed: int) -> SynthConfig:
+    """The options of page `seed` of a `mixed` set: its own size, letters and number of words."""
+    rng = np.random.default_rng((seed, 0x317ED))
+    area = 1e6 * math.exp(rng.uniform(*np.log(MEGAPIXELS)))
+    aspect = float(rng.choice(ASPECTS))
+    sides = tuple(min(_LONGEST, round(math.sqrt(area * factor))) for factor in (1 / aspect, aspect))
+    letters, words = _KINDS[rng.integers(len(_KINDS))]
+    heights = tuple(float(np.clip(share * min(sides), _LOWEST, _HIGHEST)) for share in letters)
+    changes = {"mixed": False, "page_size": sides, "size_range": heights, "words": words}
+    return config.model_copy(update={**changes, "small_bias": 1.0, "document_rate": 0.25})

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
@@ -16,10 +15,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from dld_core.data.formats.coordinates import is_number
-from dld_core.data.formats.icdar import DONT_CARE, quote, quote_if_needed
+from dld_core.config import write_file
+from dld_core.data.formats.icdar import DONT_CARE, text_field
+from dld_core.data.photometric import encoded
 from dld_core.data.synth.config import SynthConfig
-from dld_core.data.synth.page import PageRenderer
+from dld_core.data.synth.page import PageRenderer, render_page
 from dld_core.errors import ConfigError, DataError
 from dld_core.types import Sample
 
@@ -41,30 +41,23 @@ def page_files(out: Path, seed: int, number: int, encoding: Encoding) -> tuple[P
 
 
 def icdar_text(sample: Sample) -> str:
-    """The annotations of a page, one line per word: x1,y1,...,xn,yn,text with one decimal; ### is don't-care.
+    """The annotations of a page, one line per word: x1,y1,...,xn,yn,text with one decimal; ### to ignore it.
 
     Where words of four and of more points meet, a text that begins with a number is quoted (as the
     competition's scripts read it), so that no reader takes it for coordinates.
     """
-    mixed = any(len(polygon) != 4 for polygon in sample.polygons)
+    quads = all(len(polygon) == 4 for polygon in sample.polygons)
     lines = []
     for polygon, text, ignore in zip(sample.polygons, sample.texts, sample.ignore, strict=True):
         points = ",".join(f"{value:.1f}".removesuffix(".0") for value in polygon.ravel())
-        numeric = mixed and is_number(text.partition(",")[0])
-        told = DONT_CARE if ignore else quote(text) if numeric else quote_if_needed(text)
-        lines.append(f"{points},{told}\n")
+        lines.append(f"{points},{DONT_CARE if ignore else text_field(text, quads)}\n")
     return "".join(lines)
 
 
 def write_page(sample: Sample, image: Path, gt: Path) -> None:
     """Write one page; each file appears whole or not at all, the annotations last."""
-    _, data = cv2.imencode(
-        image.suffix, cv2.cvtColor(sample.image, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 95]
-    )
-    for path, content in ((image, data.tobytes()), (gt, icdar_text(sample).encode())):
-        unfinished = path.with_name(f".{path.name}.{os.getpid()}")
-        unfinished.write_bytes(content)
-        unfinished.replace(path)
+    for path, content in ((image, encoded(sample.image, image.suffix)), (gt, icdar_text(sample))):
+        write_file(path, content)
 
 
 def write_pages(
@@ -102,11 +95,14 @@ def write_pages(
     missing = [number for number, (image, gt) in files.items() if not (image.exists() and gt.exists())]
     for _ in range(pages - len(missing)):
         done(0)
-    renderer = PageRenderer(config)
-    render = partial(_render_and_write, out=out, seed=seed, encoding=encoding)
-    for words in _map(render, renderer, missing, workers):
+    PageRenderer(config)  # wrong options must show now, not in a worker
+    render = partial(_render_and_write, config=config, out=out, seed=seed, encoding=encoding)
+    for words in _map(render, missing, workers):
         done(words)
-    _write_preview(renderer, out, seed, min(pages, _SHEET * 3))
+    if not (out / "preview.jpg").exists():
+        seeds = [page_seed(seed, number) for number in range(min(pages, _SHEET * 3))]
+        sheet = contact_sheet([render_page(each, config) for each in seeds])
+        write_file(out / "preview.jpg", encoded(sheet, ".jpg", 88))
     return len(missing)
 
 
@@ -130,46 +126,26 @@ def _prepare(config: SynthConfig, out: Path, seed: int, encoding: Encoding) -> N
         )
 
 
-def _render_and_write(
-    renderer: PageRenderer, number: int, *, out: Path, seed: int, encoding: Encoding
-) -> int:
-    sample = renderer.page(page_seed(seed, number))
+def _render_and_write(number: int, *, config: SynthConfig, out: Path, seed: int, encoding: Encoding) -> int:
+    sample = render_page(page_seed(seed, number), config)
     write_page(sample, *page_files(out, seed, number, encoding))
     return len(sample.texts)
 
 
-_worker_renderer: PageRenderer | None = None
-
-
-def _start_worker(renderer: PageRenderer) -> None:
-    """Each process keeps the renderer it was sent, and leaves the cores to the other processes."""
-    global _worker_renderer
-    cv2.setNumThreads(1)
-    _worker_renderer = renderer
-
-
-def _in_worker(render: Callable[[PageRenderer, int], int], number: int) -> int:
-    assert _worker_renderer is not None
-    return render(_worker_renderer, number)
-
-
-def _map(
-    render: Callable[[PageRenderer, int], int], renderer: PageRenderer, numbers: list[int], workers: int
-) -> Iterator[int]:
+def _map(render: Callable[[int], int], numbers: list[int], workers: int) -> Iterator[int]:
     if workers <= 1 or len(numbers) < 2:
-        yield from (render(renderer, number) for number in numbers)
+        yield from map(render, numbers)
         return
-    with ProcessPoolExecutor(
-        workers, mp_context=get_context("spawn"), initializer=_start_worker, initargs=(renderer,)
-    ) as pool:
+    # Each process leaves the cores to the others.
+    with ProcessPoolExecutor(workers, get_context("spawn"), cv2.setNumThreads, (1,)) as pool:
         waiting = iter(numbers)
         # In slices, so that an interruption does not wait for a million queued pages.
         while batch := list(islice(waiting, 32 * workers)):
-            yield from pool.map(partial(_in_worker, render), batch)
+            yield from pool.map(render, batch)
 
 
 def draw_labels(sample: Sample) -> NDArray[np.uint8]:
-    """The page with its polygons: green for words, red for don't-care, a dot where the text starts."""
+    """The page with its polygons: green for words, red for ignore regions, a dot where the text starts."""
     image = sample.image.copy()
     for polygon, ignore in zip(sample.polygons, sample.ignore, strict=True):
         tone = (255, 40, 40) if ignore else (40, 255, 60)
@@ -181,22 +157,11 @@ def draw_labels(sample: Sample) -> NDArray[np.uint8]:
 
 def contact_sheet(samples: list[Sample]) -> NDArray[np.uint8]:
     """Pages with their polygons, four to a row, RGB uint8."""
-    thumbs = []
-    for sample in samples:
-        drawn = draw_labels(sample)
-        scale = _THUMB / max(drawn.shape[:2])
-        small = cv2.resize(drawn, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
-        pad = ((0, _THUMB - small.shape[0]), (0, _THUMB - small.shape[1]), (0, 0))
-        thumbs.append(np.pad(np.asarray(small, np.uint8), pad))
-    columns = min(_SHEET, len(thumbs))
-    thumbs += [np.zeros_like(thumbs[0])] * (-len(thumbs) % columns)
-    return np.vstack([np.hstack(thumbs[at : at + columns]) for at in range(0, len(thumbs), columns)])
-
-
-def _write_preview(renderer: PageRenderer, out: Path, seed: int, count: int) -> None:
-    path = out / "preview.jpg"
-    if path.exists():
-        return
-    sheet = contact_sheet([renderer.page(page_seed(seed, number)) for number in range(count)])
-    _, data = cv2.imencode(".jpg", cv2.cvtColor(sheet, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 88])
-    path.write_bytes(data.tobytes())
+    columns = min(_SHEET, len(samples))
+    sheet = np.zeros((-(-len(samples) // columns) * _THUMB, columns * _THUMB, 3), np.uint8)
+    for number, sample in enumerate(samples):
+        scale = _THUMB / max(sample.image.shape[:2])
+        small = cv2.resize(draw_labels(sample), None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+        top, left = (_THUMB * place for place in divmod(number, columns))
+        sheet[top : top + small.shape[0], left : left + small.shape[1]] = small
+    return sheet

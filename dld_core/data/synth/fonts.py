@@ -1,96 +1,96 @@
-"""Fonts: the bundled ones, those of the system, or a folder's; weighed by family and checked by rendering."""
+"""The fonts of a renderer: the bundled ones, those of the system, or a folder's; Latin and other scripts.
+
+Looking through a system with a thousand fonts takes ten seconds, so what was found is kept on disk, keyed by
+the file's path, size and time of change.
+"""
 
 from __future__ import annotations
 
+import json
 import re
 import sys
-from dataclasses import dataclass
-from functools import lru_cache
-from importlib.resources import files
+from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 
-import numpy as np
 from numpy.random import Generator
-from numpy.typing import NDArray
-from PIL import Image, ImageDraw, ImageFont
 
-from dld_core.data.synth.sampling import Weighted, pick
+from dld_core.config import home, write_file
+from dld_core.data.synth.faces import Face, bundled_folder, font_files, glyphs, inspect
+from dld_core.data.synth.sampling import Weighted, integer, pick
 from dld_core.errors import DataError
 
-# Real signs are mostly set in plain sans faces; a uniform draw over families would drown them in oddities.
+_VERSION = 1
+# Real signs are mostly set in plain sans faces; sampling families evenly would drown them in oddities.
 _SIGN_LIKE = re.compile(
     r"liberation ?sans|nimbus ?sans|open ?sans|roboto|lato|dejavu ?sans|noto ?sans|cabin|carlito|pt ?sans"
     r"|free ?sans|arial|helvet|bebas|oswald|league|montserrat|karla|yanone|urw ?gothic|verdana|tahoma"
     r"|segoe|ubuntu|cantarell",
     re.I,
 )
+# Fonts of other scripts by file name, and the first and last code point of letters that stand well alone.
+_CHINESE = r"cjk|wqy|droidsansfallback|aoyagi|ipa(ex)?[gm]|takao|msyh|simsun|pingfang|hiragino|mplus-?1|uming"
+_SCRIPTS = (
+    (_CHINESE, 0x4E00, 0x5E00),
+    (r"cjk|aoyagi|ipa(ex)?[gm]|takao|mplus|hiragino|meiryo|msgothic", 0x3042, 0x30F6),
+    (r"cjk|nanum|malgun|unbatang", 0xAC00, 0xB000),
+    (r"notos(ans|erif)thai|loma|garuda|tahoma", 0x0E01, 0x0E2E),
+    (r"notos(ans|erif)tamil|lohit-tamil|latha", 0x0B85, 0x0BB9),
+    (r"notos(ans|erif)devanagari|lohit-devanagari|mangal", 0x0905, 0x0939),
+    (r"notos(ans|erif)hebrew|frank|david", 0x05D0, 0x05EA),
+    (r"notos(ans|erif)bengali|lohit-bengali|vrinda", 0x0985, 0x09B9),
+    (r"notonaskharabic|notosansarabic|amiri|kacst", 0x0621, 0x064A),
+    (r"dejavus|liberations|noto(sans|serif)-|arial|times|verdana|pts|roboto-", 0x0410, 0x044F),
+    (r"notos(ans|erif)(georgian|armenian|khmer|lao|ethiopic)", 0x10D0, 0x10F0),
+)
+_PER_SCRIPT, _LETTERS, _FEWEST = 4, 120, 10
 
 
-@dataclass(frozen=True, slots=True)
-class Face:
-    """One usable font file.
-
-    Attributes:
-        path: the file.
-        family: key of its family; draws are even over families, not files.
-        capital: height of a capital letter, as a fraction of the font size.
-        missing: printable ASCII characters that it cannot draw.
-    """
-
-    path: str
-    family: str
-    capital: float
-    missing: frozenset[str] = frozenset()
-
-    def can_draw(self, text: str) -> bool:
-        """Whether every character has a glyph."""
-        return self.missing.isdisjoint(text)
-
-
-def system_folders() -> list[Path]:
+def system_folders() -> tuple[Path, ...]:
     """Where this system keeps its fonts (folders that exist)."""
-    home = Path.home()
+    own = Path.home()
     if sys.platform == "win32":
-        known = [Path("C:/Windows/Fonts"), home / "AppData/Local/Microsoft/Windows/Fonts"]
+        known = [Path("C:/Windows/Fonts"), own / "AppData/Local/Microsoft/Windows/Fonts"]
     elif sys.platform == "darwin":
-        known = [Path("/System/Library/Fonts"), Path("/Library/Fonts"), home / "Library/Fonts"]
+        known = [Path("/System/Library/Fonts"), Path("/Library/Fonts"), own / "Library/Fonts"]
     else:
-        known = [
-            Path("/usr/share/fonts"),
-            Path("/usr/local/share/fonts"),
-            home / ".local/share/fonts",
-            home / ".fonts",
-        ]
-    return [folder for folder in known if folder.is_dir()]
+        known = [Path("/usr/share/fonts"), Path("/usr/local/share/fonts")]
+        known += [own / ".local/share/fonts", own / ".fonts"]
+    return tuple(folder for folder in known if folder.is_dir())
 
 
-def bundled_folder() -> Path:
-    """The openly licensed fonts that ship with the package."""
-    return Path(str(files("dld_core.data").joinpath("fonts")))
+def scan(folders: Iterable[Path]) -> list[Face]:
+    """Every usable face below the folders, sorted by path."""
+    store = home() / f"fonts-{_VERSION}.json"
+    known = _recall(store)
+    found: dict[str, Face | None] = {}
+    for path in font_files(folders):
+        facts = path.stat()
+        key = f"{path}|{facts.st_size}|{facts.st_mtime_ns}"
+        found[key] = known[key] if key in known else inspect(path)
+    if len(found.keys() - known.keys()) > 20:
+        rows = {
+            key: face and [face.path, face.family, face.capital, "".join(sorted(face.missing))]
+            for key, face in (known | found).items()
+        }
+        with suppress(OSError):  # it costs time to look again, nothing else
+            write_file(store, json.dumps(rows))
+    return [face for face in found.values() if face]
 
 
-@lru_cache(maxsize=384)
-def load(path: str, size: int) -> ImageFont.FreeTypeFont:
-    """A font at a size in pixels, cached. Basic layout, so that the result does not depend on libraqm."""
-    return ImageFont.truetype(path, size, layout_engine=ImageFont.Layout.BASIC)
-
-
-def glyph(font: ImageFont.FreeTypeFont, character: str) -> NDArray[np.uint8]:
-    """The tight bitmap of a character, uint8 [h, w]; empty (0, 0) where nothing is drawn."""
-    left, top, right, bottom = (int(v) for v in font.getbbox(character))
-    if right <= left or bottom <= top:
-        return np.zeros((0, 0), np.uint8)
-    image = Image.new("L", (right - left, bottom - top))
-    ImageDraw.Draw(image).text((-left, -top), character, fill=255, font=font)
-    bitmap = np.asarray(image)
-    rows, columns = np.flatnonzero(bitmap.any(1)), np.flatnonzero(bitmap.any(0))
-    if not len(rows):
-        return np.zeros((0, 0), np.uint8)
-    return bitmap[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+def _recall(store: Path) -> dict[str, Face | None]:
+    """Faces of an earlier scan; none where the file is absent, damaged or of another version."""
+    try:
+        stored = json.loads(store.read_text(encoding="utf-8"))
+        return {
+            key: Face(v[0], v[1], float(v[2]), frozenset(v[3])) if v else None for key, v in stored.items()
+        }
+    except (OSError, ValueError, TypeError, LookupError, AttributeError):
+        return {}
 
 
 class FontBook:
-    """Draws faces evenly over families, plain sign-like ones more often.
+    """Samples faces evenly over families, plain sign-like ones more often.
 
     Raises:
         DataError: the folder is missing, or no usable font was found anywhere.
@@ -99,34 +99,58 @@ class FontBook:
     def __init__(self, folder: Path | None = None, system: bool = True) -> None:
         if folder is not None and not folder.is_dir():
             raise DataError(f"the font folder {folder} does not exist; give a folder with .ttf or .otf files")
-        from dld_core.data.synth.fontcheck import scan
-
-        folders = [folder] if folder else [bundled_folder(), *(system_folders() if system else [])]
-        self.faces = scan(folders)
-        if not self.faces:
-            places = ", ".join(str(f) for f in folders)
-            raise DataError(
-                f"no font with Latin letters was found in {places}; install fonts (Debian: apt install "
-                "fonts-dejavu fonts-liberation) or name a folder of .ttf or .otf files"
-            )
+        folders = [folder] if folder else [bundled_folder(), *(system_folders() if system else ())]
         families: dict[str, list[Face]] = {}
-        for face in self.faces:
+        for face in scan(folders):
             families.setdefault(face.family, []).append(face)
-        self._families = Weighted(
-            [(faces, 4.0 if _SIGN_LIKE.search(name) else 1.0) for name, faces in sorted(families.items())]
-        )
+        if not families:
+            raise DataError(
+                f"no font with Latin letters was found in {', '.join(map(str, folders))}; install fonts "
+                "(Debian: apt install fonts-dejavu fonts-liberation) or name a folder of .ttf or .otf files"
+            )
+        names = sorted(families)
+        weights = [4.0 if _SIGN_LIKE.search(name) else 1.0 for name in names]
+        self._families = Weighted([families[name] for name in names], weights)
 
-    def draw(self, rng: Generator) -> Face:
-        """One face."""
-        return pick(rng, self._families.draw(rng))
-
-    def draw_for(self, rng: Generator, text: str) -> Face:
-        """A face that has every character of `text`, or the most complete of those tried."""
-        tried = self.draw(rng)
+    def sample(self, rng: Generator, text: str = "") -> Face:
+        """A face that has every character of a text, or the most complete of those tried."""
+        best = pick(rng, self._families.sample(rng))
         for _ in range(8):
-            if tried.can_draw(text):
-                return tried
-            other = self.draw(rng)
-            if len(other.missing) <= len(tried.missing):
-                tried = other
-        return tried
+            if best.can_draw(text):
+                break
+            other = pick(rng, self._families.sample(rng))
+            best = min(other, best, key=lambda face: len(face.missing))
+        return best
+
+
+class ForeignBook:
+    """Faces of scripts that the charset does not cover, with letters that they have.
+
+    Real photos show such words; they are ignore regions. Empty where the system has no such fonts.
+    """
+
+    def __init__(self, folders: Iterable[Path]) -> None:
+        paths = font_files(folders)
+        self.scripts: list[list[tuple[Face, str]]] = []
+        for pattern, first, last in _SCRIPTS:
+            matching = [path for path in paths if re.search(pattern, path.name, re.I)][:_PER_SCRIPT]
+            faces = [entry for path in matching if (entry := _with_letters(path, first, last))]
+            if faces:
+                self.scripts.append(faces)
+
+    def words(self, rng: Generator, count: int) -> tuple[Face, list[str]]:
+        """A face and some random words in its script. Only where `scripts` is not empty."""
+        face, letters = pick(rng, pick(rng, self.scripts))
+        return face, ["".join(pick(rng, letters) for _ in range(integer(rng, 1, 6))) for _ in range(count)]
+
+
+def _with_letters(path: Path, first: int, last: int) -> tuple[Face, str] | None:
+    """The face and its letters of a range, or None where there are hardly any."""
+    try:
+        letters = glyphs(path, map(chr, range(first, last + 1, max(1, (last - first) // _LETTERS))))
+    except (OSError, ValueError):
+        return None
+    if len(letters) < _FEWEST:
+        return None
+    tallest = max(bitmap.shape[0] for bitmap in letters.values())
+    return Face(str(path), path.stem, max(tallest / 32, 0.3)), "".join(letters)

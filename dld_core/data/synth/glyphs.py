@@ -5,15 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image as Pillow
+from PIL import ImageDraw
 
-from dld_core.data.synth.fonts import Face, load
-
-Box = tuple[float, float, float, float]
-Mask = NDArray[np.uint8]
-Font = ImageFont.FreeTypeFont
+from dld_core.data.photometric import Image
+from dld_core.data.synth.faces import Face, load
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,81 +40,56 @@ class Inked:
 
     Attributes:
         mask: uint8 [h, w], 255 where a letter is.
-        boxes: tight box (left, top, right, bottom) of every word, in canvas pixels.
+        boxes: tight box (left, top, right, bottom) of every word in canvas pixels, [n, 4].
         texts: one per box.
-        rows: top and bottom of every line on the canvas.
     """
 
-    mask: Mask
-    boxes: list[Box]
+    mask: Image
+    boxes: NDArray[np.float64]
     texts: list[str]
-    rows: list[tuple[int, int]]
 
+    def ink(self) -> Inked:
+        """The part of the canvas that the words fill."""
+        left, top = self.boxes[:, :2].min(0).astype(int)
+        right, bottom = self.boxes[:, 2:].max(0).astype(int)
+        return Inked(
+            self.mask[top:bottom, left:right], self.boxes - np.array([left, top, left, top]), self.texts
+        )
 
-def _advances(font: Font, word: str, gap: float) -> list[float]:
-    """Where the pen goes: one step for a word written in one go, one per letter where letters stand apart."""
-    if not gap:
-        return [float(font.getlength(word))]
-    return [float(font.getlength(character)) + gap for character in word]
-
-
-def _write(
-    draw: ImageDraw.ImageDraw, at: tuple[float, float], word: str, font: Font, steps: list[float]
-) -> None:
-    x, baseline = at
-    for part, step in zip(word if len(steps) > 1 else [word], steps, strict=True):
-        draw.text((x, baseline), part, fill=255, font=font, anchor="ls")
-        x += step
-
-
-def _tight(mask: Mask, left: int, right: int) -> Box | None:
-    """Bounds of the ink between two columns of a freshly written word."""
-    part = mask[:, max(left, 0) : right]
-    rows, columns = np.flatnonzero(part.max(1, initial=0) > 96), np.flatnonzero(part.max(0, initial=0) > 96)
-    if not len(rows):
-        return None
-    start = max(left, 0)
-    return (float(start + columns[0]), float(rows[0]), float(start + columns[-1] + 1), float(rows[-1] + 1))
+    def margin(self) -> int:
+        """Free pixels between the words and the border of the canvas."""
+        free = self.mask.shape[::-1] - self.boxes[:, 2:]
+        return int(min(self.boxes[:, :2].min(), free.min()))
 
 
 def ink_line(line: Line) -> Inked:
     """Write one line on a canvas that is just large enough (ink never touches its border)."""
-    size = max(4, round(line.height / line.face.capital))
-    font = load(line.face.path, size)
+    font = load(line.face.path, max(4, round(line.height / line.face.capital)))
     gap, space = line.tracking * line.height, line.spacing * line.height
-    steps = [_advances(font, word, gap) for word in line.words]
+    # The pen goes one step for a word written in one go, or one per letter where letters stand apart.
+    parts = [list(word) if gap else [word] for word in line.words]
+    steps = [[float(font.getlength(part)) + gap for part in word] for word in parts]
     widths = [sum(step) - gap for step in steps]
     pad = max(3, round(line.height * 0.5))
     ascent, descent = font.getmetrics()
-    width, height = int(sum(widths) + space * (len(widths) - 1)) + 2 * pad + 1, ascent + descent + 2 * pad
+    height, width = ascent + descent + 2 * pad, int(sum(widths) + space * (len(widths) - 1)) + 2 * pad + 1
     total = np.zeros((height, width), np.uint8)
-    boxes: list[Box] = []
-    texts: list[str] = []
-    x = float(pad)
-    for word, step, advance in zip(line.words, steps, widths, strict=True):
+    boxes, texts, x = [], [], float(pad)
+    for word, word_parts, word_steps, advance in zip(line.words, parts, steps, widths, strict=True):
         left, right = max(0, int(x) - pad), min(width, int(x + advance) + pad + 1)
-        image = Image.new("L", (right - left, height))
-        _write(ImageDraw.Draw(image), (x - left, pad + ascent), word, font, step)
-        ink = np.asarray(image)
-        box = _tight(ink, 0, right - left)
-        if box:
+        canvas = Pillow.new("L", (right - left, height))
+        draw, pen = ImageDraw.Draw(canvas), x - left
+        for part, step in zip(word_parts, word_steps, strict=True):
+            draw.text((pen, pad + ascent), part, fill=255, font=font, anchor="ls")
+            pen += step
+        ink = np.asarray(canvas)
+        start, top, wide, tall = cv2.boundingRect((ink > 96).astype(np.uint8))
+        if wide:
             np.maximum(total[:, left:right], ink, out=total[:, left:right])
-            boxes.append((box[0] + left, box[1], box[2] + left, box[3]))
+            boxes.append((left + start, top, left + start + wide, top + tall))
             texts.append(word)
         x += advance + space
-    return _crop(Inked(total, boxes, texts, [(0, height)]), pad)
-
-
-def _crop(inked: Inked, pad: int) -> Inked:
-    """Cut empty rows and columns away, leaving a margin of `pad` pixels around the ink."""
-    if not inked.boxes:
-        return inked
-    edges = np.asarray(inked.boxes)
-    left, top = (max(0, int(v) - pad) for v in edges[:, :2].min(0))
-    right, bottom = (int(v) + pad for v in edges[:, 2:].max(0))
-    mask = inked.mask[top:bottom, left:right]
-    boxes = [(a - left, b - top, c - left, d - top) for a, b, c, d in inked.boxes]
-    return Inked(np.ascontiguousarray(mask), boxes, inked.texts, [(0, mask.shape[0])])
+    return Inked(total, np.array(boxes, np.float64).reshape(-1, 4), texts)
 
 
 def stack(lines: Sequence[Inked], leading: float, align: float, pad: int) -> Inked:
@@ -127,24 +101,14 @@ def stack(lines: Sequence[Inked], leading: float, align: float, pad: int) -> Ink
         align: 0 left, 0.5 centred, 1 right.
         pad: margin around everything, in pixels.
     """
-    kept = [line for line in lines if line.boxes]
-    if not kept:
-        return Inked(np.zeros((2 * pad + 1, 2 * pad + 1), np.uint8), [], [], [])
-    inks = [np.asarray(line.boxes) for line in kept]
-    lefts = [int(ink[:, 0].min()) for ink in inks]
-    widths = [int(ink[:, 2].max()) - left for ink, left in zip(inks, lefts, strict=True)]
-    tops = [int(ink[:, 1].min()) for ink in inks]
-    heights = [int(ink[:, 3].max()) - top for ink, top in zip(inks, tops, strict=True)]
-    step = round(leading)
-    shape = (sum(heights) + step * (len(kept) - 1) + 2 * pad, max(widths) + 2 * pad)
-    mask = np.zeros(shape, np.uint8)
-    result = Inked(mask, [], [], [])
-    y = pad
-    for line, left, top, width, height in zip(kept, lefts, tops, widths, heights, strict=True):
-        x = pad + round((max(widths) - width) * align)
-        mask[y : y + height, x : x + width] = line.mask[top : top + height, left : left + width]
-        result.boxes += [(a - left + x, b - top + y, c - left + x, d - top + y) for a, b, c, d in line.boxes]
-        result.texts += line.texts
-        result.rows.append((y, y + height))
+    inks = [line.ink() for line in lines if line.texts]
+    heights, widths = ([ink.mask.shape[axis] for ink in inks] for axis in (0, 1))
+    step, widest = round(leading), max(widths, default=1)
+    mask = np.zeros((max(sum(heights) + step * (len(inks) - 1), 1) + 2 * pad, widest + 2 * pad), np.uint8)
+    boxes, y = [np.zeros((0, 4))], pad
+    for ink, height, width in zip(inks, heights, widths, strict=True):
+        x = pad + round((widest - width) * align)
+        mask[y : y + height, x : x + width] = ink.mask
+        boxes.append(ink.boxes + np.array([x, y, x, y]))
         y += height + step
-    return result
+    return Inked(mask, np.concatenate(boxes), [text for ink in inks for text in ink.texts])

@@ -3,45 +3,32 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
 import numpy as np
 from numpy.random import Generator
-from numpy.typing import NDArray
 
+from dld_core.data.photometric import Image
 from dld_core.data.synth import textures
-from dld_core.data.synth.clutter import draw_clutter, draw_occluder
-from dld_core.data.synth.compose import paint
-from dld_core.data.synth.config import SynthConfig
-from dld_core.data.synth.degrade import Damage, degrade
-from dld_core.data.synth.fonts import FontBook, system_folders
-from dld_core.data.synth.foreign import ForeignBook
-from dld_core.data.synth.group import Group, GroupMaker
+from dld_core.data.synth.clutter import add_clutter, add_occluder
+from dld_core.data.synth.config import SynthConfig, varied
+from dld_core.data.synth.degrade import degrade
+from dld_core.data.synth.fonts import FontBook, ForeignBook, system_folders
+from dld_core.data.synth.group import GroupMaker
 from dld_core.data.synth.labels import Placed, finish_labels
-from dld_core.data.synth.mixed import varied
+from dld_core.data.synth.mosaic import Mosaic
 from dld_core.data.synth.photos import CropBank, PhotoBank
-from dld_core.data.synth.placing import Ground
-from dld_core.data.synth.sampling import chance, generator, integer
+from dld_core.data.synth.placing import Ground, paint
+from dld_core.data.synth.sampling import integer
 from dld_core.data.synth.text import TextSource
 from dld_core.types import Sample
 
-Image = NDArray[np.uint8]
 _MOST_FAILURES = 12
 
 
-@dataclass(slots=True)
-class Draft:
-    """A page being made: its pixels, where there is room, and the words so far."""
-
-    image: Image
-    ground: Ground
-    words: list[Placed] = field(default_factory=list)
-
-
 class PageRenderer:
-    """Renders pages; loads fonts, photos and word lists once. Picklable, so that workers share the font scan.
+    """Renders pages; loads fonts, photos and word lists once. Picklable.
 
     Args:
         config: options, or None for all defaults.
@@ -51,89 +38,66 @@ class PageRenderer:
     """
 
     def __init__(self, config: SynthConfig | None = None) -> None:
-        self.config = config or SynthConfig()
-        self.fonts = _font_book(self.config.fonts, self.config.system_fonts)
-        self.photos = _photo_bank(self.config.backgrounds) if self.config.backgrounds else None
-        self.crops = _crop_bank(self.config.word_crops) if self.config.word_crops else None
-        wild = self.config.foreign_rate > 0 and self.config.system_fonts and self.config.fonts is None
-        foreign = _foreign_book() if wild else None
-        self.maker = GroupMaker(self.config, self.fonts, TextSource(self.config.vocabulary), foreign)
+        self.config = config = config or SynthConfig()
+        fonts = _font_book(config.fonts, config.system_fonts)
+        foreign = config.foreign_rate > 0 and config.system_fonts and config.fonts is None
+        source, scripts = TextSource(config.vocabulary), _foreign_book(system_folders()) if foreign else None
+        self.maker = GroupMaker(config, fonts, source, scripts)
+        self.photos = _photo_bank(config.backgrounds) if config.backgrounds else None
+        crops = _crop_bank(config.word_crops) if config.word_crops else None
+        self.mosaic = Mosaic(self.maker, self.photos, crops)
 
     def page(self, seed: int) -> Sample:
         """The page of a seed (>= 0). The same seed, config and fonts give the same bytes."""
         if self.config.mixed:
             return PageRenderer(varied(self.config, seed)).page(seed)
-        rng = generator(seed)
-        if self.config.word_mosaic:
-            from dld_core.data.synth.mosaic import mosaic
-
-            image, words = mosaic(self, rng)
-        else:
-            image, words = self._scene(rng)
+        rng = np.random.default_rng((seed, 0))
+        image, words = self.mosaic.page(rng) if self.config.word_mosaic else self._scene(rng)
         occluded = np.zeros(image.shape[:2], np.uint8)
-        if words and not self.config.word_mosaic and chance(rng, self.config.occlusion_rate):
+        if words and not self.config.word_mosaic and rng.random() < self.config.occlusion_rate:
             for _ in range(integer(rng, 1, 4)):
-                draw_occluder(rng, image, occluded)
+                add_occluder(rng, image, occluded)
         image, damage = degrade(rng, image, self.config.degrade)
-        return self._sample(image, words, damage, occluded, f"synth-{seed}")
-
-    def _sample(
-        self, image: Image, words: list[Placed], damage: Damage, occluded: Image, name: str
-    ) -> Sample:
         polygons, texts, ignore = finish_labels(words, damage, occluded, self.config.min_height, image)
-        return Sample(np.ascontiguousarray(image), polygons, texts, np.asarray(ignore, np.bool_), name)
-
-    def background(self, rng: Generator, size: tuple[int, int]) -> Image:
-        """A photo crop or a procedural texture, [h, w, 3]."""
-        if self.photos and chance(rng, self.config.photo_rate):
-            return self.photos.crop(rng, size)
-        return textures.background(rng, size)
+        ignored = np.asarray(ignore, np.bool_)
+        return Sample(np.ascontiguousarray(image), polygons, texts, ignored, f"synth-{seed}")
 
     def _scene(self, rng: Generator) -> tuple[Image, list[Placed]]:
-        image = np.ascontiguousarray(self.background(rng, self.config.page_size))
-        for _ in range(int(rng.poisson(self.config.clutter))):
-            draw_clutter(rng, image)
-        draft = Draft(image, Ground(image))
-        if chance(rng, self.config.empty_rate):
-            return image, []
-        wanted = integer(rng, *self.config.words)
-        tilt = math.radians(float(rng.normal(0, 4))) if chance(rng, 0.5) else 0.0
-        if wanted >= 4 and chance(rng, self.config.document_rate):
-            self._place(rng, draft, self.maker.document(rng, integer(rng, wanted // 2, wanted)))
-        if chance(rng, self.config.foreign_rate):
-            for _ in range(integer(rng, 1, 4)):
-                group = self.maker.foreign_group(rng, tilt)
-                if group is not None:
-                    self._place(rng, draft, group)
+        """Groups of words that stand about on a photo or a texture."""
+        config, words = self.config, list[Placed]()
+        on_photo = self.photos is not None and rng.random() < config.photo_rate
+        make = self.photos.crop if self.photos and on_photo else textures.background
+        image = np.ascontiguousarray(make(rng, config.page_size))
+        for _ in range(rng.poisson(config.clutter)):
+            add_clutter(rng, image)
+        if rng.random() < config.empty_rate:
+            return image, words
+        ground = Ground(image)
+        wanted = integer(rng, *config.words)
+        tilt = math.radians(rng.normal(0, 4)) if rng.random() < 0.5 else 0.0
+        groups = []
+        if wanted >= 4 and rng.random() < config.document_rate:
+            groups.append(self.maker.document(rng, integer(rng, wanted // 2, wanted)))
+        if rng.random() < config.foreign_rate:
+            foreign = (self.maker.foreign_group(rng, tilt) for _ in range(integer(rng, 1, 4)))
+            groups += [group for group in foreign if group]
         failures = 0
-        while len(draft.words) < wanted and failures < _MOST_FAILURES:
-            group = self.maker.group(rng, wanted - len(draft.words), tilt)
-            failures += not self._place(rng, draft, group)
-        return image, draft.words
-
-    def _place(self, rng: Generator, draft: Draft, group: Group) -> bool:
-        """Find room for the group, paint it there and note its words."""
-        geometry = draft.ground.fit(rng, group.geometry)
-        if geometry is None or not group.ink.boxes:
-            return False
-        draft.words += paint(rng, draft.image, group, geometry)
-        return True
+        while groups or (len(words) < wanted and failures < _MOST_FAILURES):
+            group = groups.pop(0) if groups else self.maker.group(rng, wanted - len(words), tilt)
+            geometry = ground.fit(rng, group.geometry)
+            if geometry is None or not group.ink.texts:
+                failures += 1
+            else:
+                words += paint(rng, image, group, geometry)
+        return image, words
 
 
 # Renderers of one process share what they load: a training run has one renderer per image size.
 _font_book = lru_cache(maxsize=4)(FontBook)
 _photo_bank = lru_cache(maxsize=4)(PhotoBank)
 _crop_bank = lru_cache(maxsize=4)(CropBank)
-
-
-@lru_cache(maxsize=1)
-def _foreign_book() -> ForeignBook:
-    return ForeignBook(system_folders())
-
-
-@lru_cache(maxsize=4)
-def _renderer(config: SynthConfig) -> PageRenderer:
-    return PageRenderer(config)
+_foreign_book = lru_cache(maxsize=1)(ForeignBook)
+_renderer = lru_cache(maxsize=16)(PageRenderer)
 
 
 def render_page(seed: int, config: SynthConfig | dict[str, Any] | None = None) -> Sample:

@@ -1,29 +1,21 @@
-"""Where on a page there is room for a group, and what is behind it."""
+"""Where on a page there is room for a group, and painting it there."""
 
 from __future__ import annotations
-
-import math
 
 import cv2
 import numpy as np
 from numpy.random import Generator
-from numpy.typing import NDArray
 
-from dld_core.data.synth.sampling import chance, uniform
-from dld_core.data.synth.warp import Geometry
+from dld_core.data.photometric import Image
+from dld_core.data.synth.group import Group
+from dld_core.data.synth.labels import Placed, word_polygon
+from dld_core.data.synth.style import Style, blend, colourise, plate_canvas, plate_colour
+from dld_core.data.synth.warp import Geometry, Points
 
-_CELL = 4
-_TRIES = 14
-_ENOUGH = 3
-
-
-def _footprint(border: NDArray[np.float64]) -> NDArray[np.uint8]:
-    """Grid cells inside an outline whose corner is (0, 0), uint8 with 1 where covered."""
-    scaled = border / _CELL
-    columns, rows = np.ceil(scaled.max(0)).astype(int) + 1
-    mask = np.zeros((int(rows), int(columns)), np.uint8)
-    cv2.fillPoly(mask, [np.round(scaled).astype(np.int32)], 1)
-    return mask
+_CELL = 4  # pixels of the grid that holds what is taken
+_TRIES, _ENOUGH = 14, 3
+_BOARD_UNREST = 4.0
+_COVERED, _SEEN, _MOST_LOST = 140, 26, 0.2
 
 
 class Ground:
@@ -33,10 +25,10 @@ class Ground:
         image: the page before any text, RGB uint8 [h, w, 3].
     """
 
-    def __init__(self, image: NDArray[np.uint8]) -> None:
+    def __init__(self, image: Image) -> None:
         self.size = (image.shape[0], image.shape[1])
         cells = (-(-image.shape[1] // _CELL), -(-image.shape[0] // _CELL))
-        self._taken = np.zeros((cells[1], cells[0]), np.uint8)
+        self._taken = np.zeros(cells[::-1], np.uint8)
         grey = cv2.resize(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), cells, interpolation=cv2.INTER_AREA)
         edges = cv2.morphologyEx(grey, cv2.MORPH_GRADIENT, np.ones((3, 3), np.uint8))
         self._busy = cv2.blur(edges, (9, 9))
@@ -47,44 +39,82 @@ class Ground:
         Among a few free places the calmest background wins, as signs hang on walls; at times any will do, and
         at times the group may hang over the border of the page.
         """
-        height, width = self.size
+        page = np.array(self.size[::-1])
+        geometry = geometry.scaled(min(1.0, *(0.94 * page / np.ptp(geometry.outline(), axis=0))))
         border = geometry.outline()
-        extent = border.max(0) - border.min(0)
-        shrink = min(1.0, 0.94 * width / extent[0], 0.94 * height / extent[1])
-        if shrink < 1.0:
-            geometry = geometry.scaled(shrink)
-            border = geometry.outline()
         low, high = border.min(0), border.max(0)
-        mask = _footprint(border - low)
-        spill = 0.3 * (high - low) if chance(rng, 0.04) else np.zeros(2)
-        choosy = chance(rng, 0.7)
-        best: tuple[float, Geometry] | None = None
-        found = 0
-        for _ in range(_TRIES):
-            x = uniform(rng, -low[0] - spill[0], width - high[0] + spill[0])
-            y = uniform(rng, -low[1] - spill[1], height - high[1] + spill[1])
-            part, seen = self._under(low[0] + x, low[1] + y, mask)
-            if not seen.size or cv2.countNonZero(cv2.bitwise_and(self._taken[part], seen)):
-                continue
-            unrest = cv2.mean(self._busy[part], seen)[0]
-            found += 1
-            if best is None or unrest < best[0]:
-                best = (unrest, geometry.moved(x, y))
-            if not choosy or found >= _ENOUGH:
+        spill = 0.3 * (high - low) * (rng.random() < 0.04)
+        footprint = _footprint(border - low)
+        enough = _ENOUGH if rng.random() < 0.7 else 1
+        free: list[tuple[float, Points]] = []
+        for corner in rng.uniform(-spill, page - (high - low) + spill, (_TRIES, 2)):
+            part, mask = self._under(corner, footprint)
+            if mask.size and not cv2.countNonZero(cv2.bitwise_and(self._taken[part], mask)):
+                free.append((cv2.mean(self._busy[part], mask)[0], corner))
+            if len(free) == enough:
                 break
-        if best is None:
+        if not free:
             return None
-        corner = best[1].outline().min(0)
-        part, seen = self._under(corner[0], corner[1], mask)
-        self._taken[part] |= seen
-        return best[1]
+        _, calmest = min(free, key=lambda one: one[0])
+        part, mask = self._under(calmest, footprint)
+        self._taken[part] |= mask
+        return geometry.moved(*(calmest - low))
 
-    def _under(
-        self, x: float, y: float, mask: NDArray[np.uint8]
-    ) -> tuple[tuple[slice, slice], NDArray[np.uint8]]:
-        """Grid cells that a footprint with its corner at (x, y) covers: where, and the mask on the page."""
-        column, row = math.floor(x / _CELL), math.floor(y / _CELL)
-        top, left = max(0, row), max(0, column)
-        bottom, right = self._taken.shape[0] - row, self._taken.shape[1] - column
-        seen = np.ascontiguousarray(mask[top - row : max(0, bottom), left - column : max(0, right)])
-        return (slice(top, top + seen.shape[0]), slice(left, left + seen.shape[1])), seen
+    def _under(self, corner: Points, footprint: Image) -> tuple[tuple[slice, slice], Image]:
+        """Cells that a footprint with its corner there covers: where, and the mask on the page."""
+        left, top = np.floor(corner / _CELL).astype(int).tolist()
+        rows, columns = self._taken.shape
+        mask = footprint[max(0, -top) : max(0, rows - top), max(0, -left) : max(0, columns - left)]
+        top, left = max(0, top), max(0, left)
+        part = slice(top, top + mask.shape[0]), slice(left, left + mask.shape[1])
+        return part, np.ascontiguousarray(mask)
+
+
+def _footprint(border: Points) -> Image:
+    """Cells of the grid inside an outline whose corner is (0, 0), 1 where covered."""
+    cells = np.round(border / _CELL).astype(np.int32)
+    columns, rows = (cells.max(0) + 1).tolist()
+    mask = np.zeros((rows, columns), np.uint8)
+    cv2.fillPoly(mask, [cells], 1)
+    return mask
+
+
+def paint(rng: Generator, image: Image, group: Group, geometry: Geometry) -> list[Placed]:
+    """Paint a group at a place, in place; returns its words (none where it lies outside the page)."""
+    window = geometry.window((image.shape[0], image.shape[1]))
+    if window is None or not group.ink.texts:
+        return []
+    left, top, right, bottom = window
+    part = image[top:bottom, left:right]
+    mean, spread = cv2.meanStdDev(part[::2, ::2])
+    behind, busy, plate = mean[:, 0].astype(np.float32), float(spread.mean()), None
+    if group.plate:
+        behind, busy = plate_colour(rng, behind), _BOARD_UNREST
+        plate = plate_canvas(rng, group.ink.mask.shape, behind, group.ink.margin())
+    style = Style.sample(rng, behind, busy, group.height)
+    colour, cover = geometry.warp(*colourise(rng, group.ink.mask, style, plate), window)
+    before = part.copy()
+    blend(part, colour, cover)
+    shown = _shown(before, part, cover)
+    clear = style.legibility(behind, busy)
+    words = []
+    for text, box in zip(group.ink.texts, group.ink.boxes, strict=True):
+        polygon = word_polygon(rng, geometry, box)
+        lost = plate is None and _lost(shown, polygon - (left, top)) > _MOST_LOST
+        words.append(Placed(text, polygon, clear, group.ignore or lost))
+    return words
+
+
+def _shown(before: Image, after: Image, cover: Image) -> Image:
+    """1 where the page is covered but hardly changed, 2 where the cover shows, else 0; [h, w]."""
+    change = cv2.transform(cv2.absdiff(before, after), np.full((1, 3), 0.5, np.float32))
+    covered = cover > _COVERED
+    return covered.astype(np.uint8) + (covered & (change > _SEEN))
+
+
+def _lost(shown: Image, polygon: Points) -> float:
+    """Share of a word's ink that has the colour of what is behind it."""
+    left, top = np.maximum(polygon.min(0).astype(int), 0)
+    right, bottom = np.maximum(polygon.max(0).astype(int) + 1, 0)
+    faint, clear = np.bincount(shown[top:bottom, left:right].ravel(), minlength=3)[1:]
+    return float(faint / max(faint + clear, 1))

@@ -1,4 +1,4 @@
-"""What the pages say: dictionary words, sign words, names, numbers, prices, addresses, codes and symbols."""
+"""Words of the pages: dictionary words, sign words, names, numbers, prices, addresses, codes and symbols."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 from numpy.random import Generator
 
-from dld_core.data.synth.sampling import Weighted, chance, integer, pick, uniform
+from dld_core.data.synth.sampling import Weighted, integer, pick
 from dld_core.errors import DataError
 
 PRINTABLE = "".join(chr(code) for code in range(33, 127))
@@ -21,10 +21,11 @@ _SYLLABLE_ENDS = ("", "", "n", "r", "s", "l", "x", "m", "t")
 _DOMAINS = (".com", ".com", ".net", ".org", ".sg", ".co.uk", ".de", ".info", ".com.sg", ".io")
 _CURRENCIES = ("$", "$", "$", "S$", "US$", "RM", "EUR")
 _MONTHS = ("JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC")
-_PLAIN_SYMBOLS = ("&", "&", "&", "-", "+", "@", "#", "/", "*", "=", ">", "<", "!", "?", "|", "%", "$", "~")
+_UNITS = ("%", "%", "%", "g", "kg", "ml", "L", "m", "km", "cm", "mm", "V", "W", "th", "F", "+", "hr")
+_PLAIN_SYMBOLS = "&&&-+@#/*=><!?|%$~"
 _WRAPPERS = (("(", ")"), ("(", ")"), ('"', '"'), ("'", "'"), ("[", "]"), ("*", "*"), ("{", "}"), ("<", ">"))
 _TAILS = (".", ",", ":", "!", "!", "?", ";", "...", "!!", "%", "*", "'s", "-", "/", "+", "&", "'", ")", '"')
-_HEADS = ("#", "@", "(", '"', "'", "-", "*", "$", "+", "&", "/", "~", "<", ">", "^", "_")
+_HEADS = "#@(\"'-*$+&/~<>^_"
 
 
 @cache
@@ -52,40 +53,36 @@ def read_vocabulary(path: Path) -> tuple[str, ...]:
     return words
 
 
-def _digits(rng: Generator, count: int) -> str:
-    return "".join(str(d) for d in rng.integers(0, 10, count))
+def _fill(rng: Generator, *patterns: str) -> str:
+    """One of the patterns with a digit for each 0 and a capital for each A."""
+    fills = {"0": "0123456789", "A": _LETTERS.upper()}
+    return "".join(pick(rng, fills[c]) if c in fills else c for c in pick(rng, patterns))
 
 
-def _from(rng: Generator, alphabet: str, count: int) -> str:
-    return "".join(alphabet[i] for i in rng.integers(0, len(alphabet), count))
+def _from(rng: Generator, alphabet: str, most: int) -> str:
+    return "".join(alphabet[i] for i in rng.integers(0, len(alphabet), integer(rng, 1, most)))
 
 
 def _brand(rng: Generator) -> str:
     """A pronounceable word that no dictionary holds, like a brand."""
-    word = ""
-    for _ in range(integer(rng, 1, 3)):
-        word += pick(rng, _LETTERS) + pick(rng, _VOWELS) + pick(rng, _SYLLABLE_ENDS)
-    return word.capitalize()
+    parts = (_LETTERS, _VOWELS, _SYLLABLE_ENDS) * integer(rng, 1, 3)
+    return "".join(pick(rng, part) for part in parts).capitalize()
 
 
 def _price(rng: Generator) -> str:
-    amount = str(integer(rng, 0, 99)) if chance(rng, 0.7) else f"{integer(rng, 1, 99)},{_digits(rng, 3)}"
-    cents = pick(rng, (".00", ".90", ".50", ".99", ".95", "")) if chance(rng, 0.8) else "." + _digits(rng, 2)
-    return (pick(rng, _CURRENCIES) if chance(rng, 0.75) else "") + amount + cents
+    amount = str(integer(rng, 0, 99)) if rng.random() < 0.7 else str(integer(rng, 1, 99)) + _fill(rng, ",000")
+    cents = _fill(rng, ".00") if rng.random() < 0.2 else pick(rng, (".00", ".90", ".50", ".99", ".95", ""))
+    return (pick(rng, _CURRENCIES) if rng.random() < 0.75 else "") + amount + cents
 
 
 def _time(rng: Generator) -> str:
-    clock = f"{integer(rng, 0, 23)}{pick(rng, (':', '.', ':'))}{integer(rng, 0, 59):02d}"
-    return pick(
-        rng, (clock, clock + "pm", clock + "AM", f"{integer(rng, 1, 12)}pm", f"{integer(rng, 1, 12)}am")
-    )
+    if rng.random() < 0.4:
+        return f"{integer(rng, 1, 12)}{pick(rng, ('pm', 'am'))}"
+    return f"{integer(rng, 0, 23)}{pick(rng, '::.')}{integer(rng, 0, 59):02d}{pick(rng, ('', 'pm', 'AM'))}"
 
 
 def _phone(rng: Generator) -> str:
-    parts = (_digits(rng, 3), _digits(rng, 3), _digits(rng, 4))
-    return pick(
-        rng, (_digits(rng, 8), _digits(rng, 4), "-".join(parts), f"+{_digits(rng, 2)}", "".join(parts[1:]))
-    )
+    return _fill(rng, "00000000", "0000", "000-000-0000", "+00", "0000000")
 
 
 def _date(rng: Generator) -> str:
@@ -95,138 +92,104 @@ def _date(rng: Generator) -> str:
 
 
 def _code(rng: Generator) -> str:
-    upper = _LETTERS.upper()
-    forms = (
-        _from(rng, upper, integer(rng, 1, 3)) + _digits(rng, integer(rng, 1, 4)),
-        f"{_from(rng, upper, 1)}{_digits(rng, 1)}-{_digits(rng, 2)}",
-        f"#{_digits(rng, 2)}-{_digits(rng, 2)}",
-        _from(rng, upper, 3) + _digits(rng, 4) + _from(rng, upper, 1),
-        _digits(rng, integer(rng, 1, 2)) + _from(rng, upper, 1),
-        f"{_digits(rng, 2)}/{_digits(rng, 2)}",
-        f"{integer(rng, 1, 9)}x{integer(rng, 1, 99)}",
-    )
-    return pick(rng, forms)
+    plate = "A" * integer(rng, 1, 3) + "0" * integer(rng, 1, 4)
+    return _fill(rng, plate, "A0-00", "#00-00", "AAA0000A", "0A", "00A", "00/00", "0x0", "0x00")
 
 
 def _quantity(rng: Generator) -> str:
-    unit = pick(
-        rng, ("%", "%", "%", "g", "kg", "ml", "L", "m", "km", "cm", "mm", "V", "W", "th", "F", "+", "hr")
-    )
-    number = str(integer(rng, 1, 100)) if chance(rng, 0.8) else f"{integer(rng, 0, 9)}.{integer(rng, 0, 9)}"
-    return number + unit
+    number = str(integer(rng, 1, 100)) if rng.random() < 0.8 else _fill(rng, "0.0")
+    return number + pick(rng, _UNITS)
 
 
 def _number(rng: Generator) -> str:
-    return (
-        str(integer(rng, 0, 10 ** integer(rng, 1, 5)))
-        if chance(rng, 0.85)
-        else _digits(rng, integer(rng, 4, 8))
-    )
+    if rng.random() < 0.15:
+        return _fill(rng, "0" * integer(rng, 4, 8))
+    return str(integer(rng, 0, 10 ** integer(rng, 1, 5)))
 
 
 def _address(rng: Generator) -> str:
-    word = pick(rng, lexicon("common")).replace("'", "").lower()[:10]
-    domain = pick(rng, _DOMAINS)
-    forms = (
-        f"www.{word}{domain}",
-        f"{word}{domain}",
-        f"{word[:6]}@{_brand(rng).lower()}{domain}",
-        f"#{word}",
-        f"@{word}",
-    )
-    return pick(rng, (*forms, f"/{word}", f"http://{word}{domain}", f"{word}_{_digits(rng, 2)}"))
+    word, domain = pick(rng, lexicon("common")).replace("'", "").lower()[:10], pick(rng, _DOMAINS)
+    site, mail = f"{word}{domain}", f"{word[:6]}@{_brand(rng).lower()}{domain}"
+    forms = (f"www.{site}", site, mail, f"#{word}", f"@{word}", f"/{word}", f"http://{site}", f"{word}_00")
+    return _fill(rng, *forms)
 
 
 def _soup(rng: Generator) -> str:
     """Anything, so that every character is learnt; every other time mostly punctuation."""
-    return _from(rng, PRINTABLE if chance(rng, 0.5) else _RARE, integer(rng, 1, 6))
+    return _from(rng, PRINTABLE if rng.random() < 0.5 else _RARE, 6)
 
 
 def _letters(rng: Generator) -> str:
-    return _from(rng, _LETTERS, integer(rng, 1, 7))
+    return _from(rng, _LETTERS, 7)
 
 
 def _compound(rng: Generator) -> str:
-    joint = pick(rng, ("-", "/", "&", "-", "+", ".", "_", "|", "\\", ":"))
-    return pick(rng, lexicon("signs"))[:10] + joint + pick(rng, lexicon("common"))[:10]
+    return pick(rng, lexicon("signs"))[:10] + pick(rng, "-/&-+._|\\:") + pick(rng, lexicon("common"))[:10]
 
 
-_NUMERIC: Weighted[Callable[[Generator], str]] = Weighted(
-    [(_number, 5), (_price, 2), (_time, 1), (_phone, 1.5), (_date, 1), (_code, 2.5), (_quantity, 1.5)]
+Maker = Callable[[Generator], str]
+_NUMERIC: Weighted[Maker] = Weighted(
+    (_number, _price, _time, _phone, _date, _code, _quantity), (5, 2, 1, 1.5, 1, 2.5, 1.5)
 )
 
 
 def _numeric(rng: Generator) -> str:
-    return _NUMERIC.draw(rng)(rng)
+    return _NUMERIC.sample(rng)(rng)
 
 
-_KINDS: Weighted[str | Callable[[Generator], str]] = Weighted(
-    [
-        ("common", 40),
-        ("signs", 15),
-        ("more", 14),
-        ("names", 8),
-        ("abbreviations", 4),
-        (_brand, 4),
-        (_numeric, 9),
-        (_address, 1.2),
-        (_compound, 1.0),
-        (_letters, 1.5),
-        (_soup, 2.2),
-    ]
+_LISTED = Weighted(("common", "signs", "more", "names", "abbreviations"), (40, 15, 14, 8, 4))
+_MADE: Weighted[Maker] = Weighted(
+    (_brand, _numeric, _address, _compound, _letters, _soup), (4, 9, 1.2, 1.0, 1.5, 2.2)
 )
+_MADE_RATE = 0.19
 _CASED = (_brand, _letters, _compound)
-_CASES = Weighted([("upper", 52), ("title", 22), ("lower", 23), ("mixed", 3)])
+_CASES = Weighted(("upper", "title", "lower", "mixed"), (52, 22, 23, 3))
 
 
 def set_case(rng: Generator, word: str, case: str) -> str:
-    """The word in upper, title, lower or mixed case ("keep" leaves it)."""
-    if case == "upper":
-        return word.upper()
+    """The word in upper, title, lower or mixed case."""
     if case == "title":
         return word[:1].upper() + word[1:].lower()
-    if case == "lower":
-        return word.lower()
     if case == "mixed":
         return "".join(c.upper() if rng.random() < 0.5 else c.lower() for c in word)
-    return word
+    return word.upper() if case == "upper" else word.lower()
 
 
 class TextSource:
-    """Draws words; those of one group share their case, as on a real sign."""
+    """Samples words; those of one group share their case, as on a real sign."""
 
     def __init__(self, vocabulary: Path | None = None) -> None:
         self.extra = read_vocabulary(vocabulary) if vocabulary else ()
 
     def case(self, rng: Generator) -> str:
         """The case of a group of words."""
-        return _CASES.draw(rng)
+        return _CASES.sample(rng)
 
     def word(self, rng: Generator, case: str) -> str:
         """One word: 1 to 24 printable ASCII characters, no space."""
-        if self.extra and chance(rng, 0.25):
+        if self.extra and rng.random() < 0.25:
             return pick(rng, self.extra)
-        kind = _KINDS.draw(rng)
-        if not isinstance(kind, str):
-            made = kind(rng)
-            return (set_case(rng, made, case) if kind in _CASED else made)[:LONGEST]
-        word = pick(rng, lexicon(kind))
+        if rng.random() < _MADE_RATE:
+            maker = _MADE.sample(rng)
+            made = maker(rng)
+            return (set_case(rng, made, case) if maker in _CASED else made)[:LONGEST]
+        kind = _LISTED.sample(rng)
         if kind == "names" and case == "lower":
             case = "title"
-        if kind == "abbreviations" and chance(rng, 0.8):
+        if kind == "abbreviations" and rng.random() < 0.8:
             case = "upper"
-        return self._punctuate(rng, set_case(rng, word, case))[:LONGEST]
+        return _punctuated(rng, set_case(rng, pick(rng, lexicon(kind)), case))[:LONGEST]
 
-    def _punctuate(self, rng: Generator, word: str) -> str:
-        dice = uniform(rng, 0.0, 1.0)
-        if dice < 0.015:
-            left, right = pick(rng, _WRAPPERS)
-            return left + word + right
-        if dice < 0.07:
-            tail = pick(rng, _TAILS)
-            return word + (tail.upper() if word.isupper() else tail)
-        if dice < 0.08:
-            return pick(rng, _HEADS) + word
-        if dice < 0.088:
-            return pick(rng, _PLAIN_SYMBOLS)
-        return word
+
+def _punctuated(rng: Generator, word: str) -> str:
+    """The word, at times with punctuation or a symbol instead."""
+    kind = rng.random()
+    if kind < 0.015:
+        left, right = pick(rng, _WRAPPERS)
+        return left + word + right
+    if kind < 0.07:
+        tail = pick(rng, _TAILS)
+        return word + (tail.upper() if word.isupper() else tail)
+    if kind < 0.08:
+        return pick(rng, _HEADS) + word
+    return pick(rng, _PLAIN_SYMBOLS) if kind < 0.088 else word

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from dld_core.data.photometric import Image
+
 Points = NDArray[np.float64]
+Matrix = NDArray[np.float64]
+Window = tuple[int, int, int, int]
+"""Pixels of a page: left, top, right, bottom."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,12 +29,11 @@ class Arc:
         angle, ring = points[:, 0] / self.radius, self.radius - self.up * points[:, 1]
         return np.stack([ring * np.sin(angle), self.up * (self.radius - ring * np.cos(angle))], axis=1)
 
-    def backward(self, x: NDArray[np.float32], y: NDArray[np.float32]) -> tuple[NDArray[np.float32], ...]:
-        """Inverse of `forward`, on grids of coordinates."""
-        depth = np.float32(self.radius) - np.float32(self.up) * y
-        ring = np.hypot(x, depth)
-        return np.arctan2(x, depth) * np.float32(self.radius), np.float32(self.up) * (
-            np.float32(self.radius) - ring
+    def backward(self, points: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Inverse of `forward`."""
+        x, depth = points[:, 0], self.radius - self.up * points[:, 1]
+        return np.stack(
+            [np.arctan2(x, depth) * self.radius, self.up * (self.radius - np.hypot(x, depth))], axis=1
         )
 
 
@@ -44,21 +47,20 @@ class Wave:
 
     def forward(self, points: Points) -> Points:
         """Canvas points [n, 2], relative to the canvas centre, to the bent plane."""
+        return points + self._lift(points)
+
+    def backward(self, points: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Inverse of `forward`."""
+        return points - self._lift(points)
+
+    def _lift(self, points: NDArray[np.floating]) -> NDArray[np.floating]:
         lift = self.amplitude * np.sin(points[:, 0] * (2 * math.pi / self.wavelength) + self.phase)
-        return np.stack([points[:, 0], points[:, 1] + lift], axis=1)
-
-    def backward(self, x: NDArray[np.float32], y: NDArray[np.float32]) -> tuple[NDArray[np.float32], ...]:
-        """Inverse of `forward`, on grids of coordinates."""
-        lift = self.amplitude * np.sin(x * np.float32(2 * math.pi / self.wavelength) + np.float32(self.phase))
-        return x, y - lift.astype(np.float32)
-
-
-Bend = Arc | Wave
+        return np.stack([np.zeros_like(lift), lift], axis=1)
 
 
 def camera_view(
     *, roll: float, yaw: float, pitch: float, distance: float, stretch: tuple[float, float], shear: float
-) -> NDArray[np.float64]:
+) -> Matrix:
     """The homography [3, 3] of a plane seen by a camera, origin kept at the origin.
 
     Args:
@@ -69,22 +71,21 @@ def camera_view(
     """
     first = np.array([[stretch[0], -shear * stretch[1], 0], [0, stretch[1], 0], [0, 0, 1]])
     cos_y, sin_y, cos_p, sin_p = math.cos(yaw), math.sin(yaw), math.cos(pitch), math.sin(pitch)
-    # Rows of R_pitch @ R_yaw applied to (x, y, 0); the third row gives the depth.
-    plane = np.array([[cos_y, 0.0], [sin_p * sin_y, cos_p], [-cos_p * sin_y, sin_p]])
-    view = np.array([[*plane[0], 0], [*plane[1], 0], [*(plane[2] / distance), 1]])
+    # The columns of R_pitch @ R_yaw that x and y of the plane meet; the third row gives the depth.
+    depth = np.array([-cos_p * sin_y, sin_p]) / distance
+    view = np.array([[cos_y, 0.0, 0.0], [sin_p * sin_y, cos_p, 0.0], [*depth, 1.0]])
     cos_r, sin_r = math.cos(roll), math.sin(roll)
     return np.asarray(np.array([[cos_r, -sin_r, 0], [sin_r, cos_r, 0], [0, 0, 1]]) @ view @ first)
 
 
-def shift(x: float, y: float) -> NDArray[np.float64]:
+def shift(x: float, y: float) -> Matrix:
     """A translation, [3, 3]."""
     return np.array([[1.0, 0.0, x], [0.0, 1.0, y], [0.0, 0.0, 1.0]])
 
 
-def project(matrix: NDArray[np.float64], points: Points) -> Points:
-    """Points [n, 2] through a homography."""
-    lifted = points @ matrix[:, :2].T + matrix[:, 2]
-    return np.asarray(lifted[:, :2] / lifted[:, 2:])
+def project(matrix: Matrix, points: Points) -> Points:
+    """Points [n, 2] through a homography [3, 3]."""
+    return np.asarray(cv2.perspectiveTransform(points[None], matrix)[0])
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,8 +99,8 @@ class Geometry:
     """
 
     size: tuple[int, int]
-    matrix: NDArray[np.float64]
-    bend: Bend | None = None
+    matrix: Matrix
+    bend: Arc | Wave | None = None
 
     def points(self, points: Points) -> Points:
         """Canvas points [n, 2] -> page points."""
@@ -108,59 +109,45 @@ class Geometry:
 
     def moved(self, x: float, y: float) -> Geometry:
         """The same, shifted on the page."""
-        return Geometry(self.size, shift(x, y) @ self.matrix, self.bend)
+        return replace(self, matrix=shift(x, y) @ self.matrix)
 
     def scaled(self, factor: float) -> Geometry:
         """The same, scaled about the page's origin."""
-        return Geometry(self.size, np.diag([factor, factor, 1.0]) @ self.matrix, self.bend)
+        return replace(self, matrix=np.diag([factor, factor, 1.0]) @ self.matrix)
 
     def outline(self) -> Points:
         """The border of the canvas on the page: 4 points, or 24 where it is bent."""
         width, height = self.size
-        return self.points(box_points((0.0, 0.0, float(width), float(height)), 12 if self.bend else 2))
+        return self.points(box_points((0, 0, width, height), 12 if self.bend else 2))
 
-    def window(self, page: tuple[int, int]) -> tuple[int, int, int, int] | None:
-        """Pixels (left, top, right, bottom) of a page (height, width) that the canvas may touch."""
+    def window(self, page: tuple[int, int]) -> Window | None:
+        """The part of a page (height, width) that the canvas may touch; None where it touches none."""
         border = self.outline()
-        left, top = np.floor(border.min(0)).astype(int) - 1
-        right, bottom = np.ceil(border.max(0)).astype(int) + 1
-        left, top, right, bottom = max(0, left), max(0, top), min(page[1], right), min(page[0], bottom)
-        return (int(left), int(top), int(right), int(bottom)) if left < right and top < bottom else None
+        left, top = np.maximum(np.floor(border.min(0)) - 1, 0).astype(int).tolist()
+        right, bottom = np.minimum(np.ceil(border.max(0)) + 1, page[::-1]).astype(int).tolist()
+        return (left, top, right, bottom) if left < right and top < bottom else None
 
-    def warp(
-        self, rgb: NDArray[np.uint8], alpha: NDArray[np.uint8], window: tuple[int, int, int, int]
-    ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    def warp(self, rgb: Image, alpha: Image, window: Window) -> tuple[Image, Image]:
         """Colour [h, w, 3] and alpha [h, w] of the canvas as seen in a window of the page."""
         left, top, right, bottom = window
-        size = (right - left, bottom - top)
+        wide, tall = right - left, bottom - top
+        to_window = shift(-left, -top) @ self.matrix
         if self.bend is None:
-            to_canvas = shift(-left, -top) @ self.matrix @ shift(-self.size[0] / 2, -self.size[1] / 2)
-            straight = partial(cv2.warpPerspective, M=to_canvas, dsize=size, flags=cv2.INTER_LINEAR)
-            colour = straight(rgb, borderMode=cv2.BORDER_REPLICATE)
-            return np.asarray(colour, np.uint8), np.asarray(straight(alpha), np.uint8)
-        map_x, map_y = self._maps(window)
-        colour = cv2.remap(rgb, map_x, map_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-        cover = cv2.remap(alpha, map_x, map_y, cv2.INTER_LINEAR)
+            matrix = to_window @ shift(-self.size[0] / 2, -self.size[1] / 2)
+            colour = cv2.warpPerspective(rgb, matrix, (wide, tall), borderMode=cv2.BORDER_REPLICATE)
+            cover = cv2.warpPerspective(alpha, matrix, (wide, tall))
+        else:
+            grid = np.stack(np.meshgrid(np.arange(wide), np.arange(tall)), axis=-1).reshape(-1, 2)
+            plane = cv2.perspectiveTransform(grid[None].astype(np.float32), np.linalg.inv(to_window))[0]
+            places = self.bend.backward(np.asarray(plane, np.float32)) + np.array(self.size, np.float32) / 2
+            x, y = places.T.astype(np.float32).reshape(2, tall, wide)
+            colour = cv2.remap(rgb, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+            cover = cv2.remap(alpha, x, y, cv2.INTER_LINEAR)
         return np.asarray(colour, np.uint8), np.asarray(cover, np.uint8)
-
-    def _maps(self, window: tuple[int, int, int, int]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        assert self.bend is not None
-        left, top, right, bottom = window
-        inverse = np.linalg.inv(self.matrix).astype(np.float32)
-        xs = np.arange(left, right, dtype=np.float32)[None, :]
-        ys = np.arange(top, bottom, dtype=np.float32)[:, None]
-        depth = inverse[2, 0] * xs + inverse[2, 1] * ys + inverse[2, 2]
-        x = (inverse[0, 0] * xs + inverse[0, 1] * ys + inverse[0, 2]) / depth
-        y = (inverse[1, 0] * xs + inverse[1, 1] * ys + inverse[1, 2]) / depth
-        u, v = self.bend.backward(x, y)
-        return (u + np.float32(self.size[0] / 2)), (v + np.float32(self.size[1] / 2))
 
 
 def box_points(box: tuple[float, float, float, float], per_side: int) -> Points:
     """The border of a box, clockwise from its top left, with this many points along top and bottom."""
     left, top, right, bottom = box
-    if per_side == 2:
-        return np.array([[left, top], [right, top], [right, bottom], [left, bottom]], np.float64)
     xs = np.linspace(left, right, per_side)
-    upper = np.stack([xs, np.full(per_side, top)], axis=1)
-    return np.concatenate([upper, np.stack([xs[::-1], np.full(per_side, bottom)], axis=1)])
+    return np.stack([np.concatenate([xs, xs[::-1]]), np.repeat([top, bottom], per_side)], axis=1)

@@ -19,8 +19,8 @@ class SizedCost:
 
     Args:
         counted: FLOPs at (height, width), for several parts at once.
-        strides: of the levels whose sides are not multiples of each other: sides are multiples of the first,
-            the others round up.
+        strides: of the levels whose sides are not multiples of each other: sides are padded to multiples of
+            the first, the others round up.
 
     Raises:
         ValueError: one more count contradicts those: the network is not of that kind.
@@ -29,12 +29,11 @@ class SizedCost:
     def __init__(
         self, counted: Callable[[int, int], Sequence[float]], strides: Sequence[int] = (32,)
     ) -> None:
-        self.strides = strides
+        self._strides = strides
         *probes, proof = self.sizes(strides)
         known = np.array([counted(*size) for size in probes], np.float64)
         areas = np.array([self._areas(*size) for size in probes], np.float64)
-        # Whole numbers, as every layer's multiply-adds are.
-        self._each = np.rint(np.linalg.solve(areas, known))
+        self._each = np.rint(np.linalg.solve(areas, known))  # every layer's multiply-adds are whole numbers
         if not np.array_equal(self.at(*proof), counted(*proof)):
             raise ValueError("what the network costs is not proportional to the areas of its levels")
 
@@ -45,9 +44,9 @@ class SizedCost:
         return [(rows * strides[0], columns * strides[0]) for rows, columns in sides]
 
     def at(self, height: int, width: int) -> list[float]:
-        """Of each part, for sides that are multiples of the first stride."""
+        """Of each part, for an image of this size before padding."""
         found: list[float] = (np.array(self._areas(height, width), np.float64) @ self._each).tolist()
         return found
 
     def _areas(self, height: int, width: int) -> list[int]:
-        return [1, *(-(-height // stride) * -(-width // stride) for stride in self.strides)]
+        return [1, *(-(-height // stride) * -(-width // stride) for stride in self._strides)]

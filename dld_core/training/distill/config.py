@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
 from dld_core.config import PartConfig
 from dld_core.training.config import TrainConfig
-from dld_core.training.selector.joint import JointConfig
-from dld_core.training.selector.training import SelectorTrainingConfig
+from dld_core.training.selector.config import JointConfig, SelectorTrainingConfig
 
 
 class TeacherConfig(PartConfig):
@@ -38,14 +38,14 @@ class DistillConfig(TrainConfig):
         detection: weight of the distillation of the detector: its maps, or its box_outputs of boxes.
         text_share: of that weight, what lies on text; the rest lies on background. None lets every position
             (or box) count alike, which leaves probabilities what they are.
-        scales: the student's, as fractions of the teacher's resolution.
+        scales: the student's, as fractions of the teacher's resolution; any positive numbers.
         scales_per_step: how many of them a step reads, the same for the whole batch.
         read_others: also read the other scales in every step, without learning from them (a joint
             selection wants them all).
         reference: short side in pixels to which whole images are resized at full scale; None takes the
             teacher's own.
         teacher_scale: random factor on the teacher's resolution, smallest and largest.
-        min_height: words lower than this, in pixels at the student's scale, are don't-care in that step.
+        min_height: words lower than this, in pixels at the student's scale, are ignored in that step.
             0 keeps them all: those that are hard to read are what a teacher is for.
         norms: "shared", or "per_scale" for batch norms of the student's with one set for each scale.
         sizes: (of TrainConfig) heights and widths of the teacher's views. With `batch_size` they bound the
@@ -95,8 +95,8 @@ class DistillConfig(TrainConfig):
     def _scales(self) -> DistillConfig:
         for name in ("scales", "validation_scales"):
             values = getattr(self, name)
-            if not values or len(set(values)) < len(values) or not all(0 < s <= 1.5 for s in values):
-                raise ValueError(f"'{name}' needs different numbers above 0 and up to 1.5")
+            if not values or len(set(values)) < len(values) or not all(0 < s < math.inf for s in values):
+                raise ValueError(f"'{name}' needs different positive numbers")
         if self.scales_per_step > len(self.scales):
             raise ValueError(f"'scales_per_step' is {self.scales_per_step}, but there are {len(self.scales)}")
         if not 0 < self.teacher_scale[0] <= self.teacher_scale[1]:
@@ -112,6 +112,11 @@ class DistillConfig(TrainConfig):
         if not self.read_others and self.scales_per_step < 2:
             raise ValueError("'joint' compares scales: set 'read_others: true' or 'scales_per_step: 2'")
         return self
+
+    @property
+    def teacher_is_alike(self) -> bool:
+        """Whether teacher and student have one architecture."""
+        return (self.teacher_backend, self.teacher_options) == (self.backend, self.options)
 
     @property
     def teacher_backend(self) -> str:

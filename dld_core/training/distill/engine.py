@@ -2,29 +2,34 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import torch
 from lightning_fabric import Fabric
+from torch import nn
 
 from dld_core.data.dataset import BatchStream
-from dld_core.errors import ConfigError, TrainingError, WeightsError
-from dld_core.interfaces import Distiller, TrainableSpotter
-from dld_core.pipeline.parts import BUNDLED
+from dld_core.errors import ConfigError, WeightsError
+from dld_core.interfaces import BUNDLED, Distiller, TrainableSpotter
+from dld_core.pipeline.folder import MODEL, SELECTOR_FILE, STUDENT
+from dld_core.plugins.registry import backends, distillers
+from dld_core.runtimes.devices import resolve_device
 from dld_core.runtimes.norms import switch_norms
+from dld_core.selection import save_selector
 from dld_core.training.distill.config import DistillConfig
 from dld_core.training.distill.labelling import label_sources
-from dld_core.training.distill.stream import PairedStream
-from dld_core.training.distill.task import DistillTask, Selection, learning_selection
-from dld_core.training.distill.teacher import FrozenTeacher
-from dld_core.training.distill.validation import ScaledValidator
-from dld_core.training.distill.views import PairedBatch
+from dld_core.training.distill.task import DistillTask, FrozenTeacher
+from dld_core.training.distill.views import PairedBatch, PairedStream
 from dld_core.training.engine import Trainer, TrainResult, run_and_close
-from dld_core.training.runtime import make_fabric
+from dld_core.training.runtime import build_trainable, make_fabric
+from dld_core.training.selector.joint import JointSelection
+from dld_core.training.selector.making import fresh_selector, make_selector
+from dld_core.training.selector.measuring import another
 from dld_core.training.tasks import Task
 from dld_core.training.validation import Validator
-from dld_core.training.weights import copy_matching
+from dld_core.training.weights import copy_matching, save_weights
 from dld_core.types import TrainOutput
 
 
@@ -37,35 +42,67 @@ def distill(
     devices: int | None = None,
     student: TrainableSpotter | None = None,
     teacher: TrainableSpotter | None = None,
-    selection: Selection | None = None,
+    selection: nn.Module | None = None,
     quiet: bool = False,
+    log: Callable[[str], None] = lambda _: None,
 ) -> TrainResult:
-    """Teach a student to read at low resolution as its teacher reads at high resolution.
+    """Teach a student to read at low resolution as its teacher does at high; then make the selector, if any.
+
+    `DLDWrapper(BACKEND, weights=out)` finds student, teacher and selector. The selector is made when the
+    student is done; a run that was interrupted or cut short by `max_minutes` leaves it out.
 
     Args:
         config: what and how.
-        out: folder of the run, as of `train`; labels/ has the teacher's readings of photos without labels.
+        out: folder of the run: student.safetensors, model.safetensors (the teacher, where it is of the
+            student's kind), selector.safetensors and dld.json; checkpoints/, metrics.csv, and labels/ with
+            the teacher's readings of photos without labels.
         resume, max_minutes, devices, quiet: as of `train`.
         student, teacher: these instead of those that the config names. The teacher is frozen: it is put
             into eval mode, and its parameters stop asking for gradients. They must not share parameters.
-        selection: further losses, of what chooses a scale (see `task.Selection`).
+        selection: learns with the student instead of the selector that `joint` names; see
+            `JointSelection.forward`.
+        log: gets the progress of the selector.
 
     Raises:
         ConfigError, DataError, WeightsError, DeviceError: something named in the config is wrong.
-        TrainingError: the folder holds another run, or a loss is not finite.
+        TrainingError: the folder holds another run or cannot be written, or a loss is not finite.
     """
     fabric = make_fabric(config, devices)
     fabric.launch()
-    run = DistillTrainer(
-        fabric, config, Path(out), resume, max_minutes, student, quiet, teacher=teacher, selection=selection
+    trainer = DistillTrainer(
+        fabric,
+        config,
+        Path(out),
+        resume,
+        max_minutes,
+        student,
+        quiet,
+        teacher=teacher,
+        selection=selection,
     )
-    return run_and_close(run)
+    result = run_and_close(trainer)
+    settings = config.selector
+    if settings is None or not result.chief:
+        return result
+    joint = isinstance(trainer.selection, JointSelection)
+    cut_short = result.reason == "time" and config.schedule == "steps" and max_minutes is not None
+    if result.reason == "interrupted" or cut_short:
+        log("the student is not done; the selector is made when it is (go on with --resume)")
+    elif settings.measured.images or (settings.pages.images and not joint):
+        if joint:
+            settings = settings.model_copy(update={"init": str(result.out / SELECTOR_FILE)})
+        device = resolve_device("cuda" if config.accelerator == "gpu" else config.accelerator)
+        spotter = backends.get(config.backend).create(result.weights, device, **config.options)
+        build = another(config.backend, result.weights, device, **config.options)
+        make_selector(spotter, settings, result.out, log, build)
+    return result
 
 
 class DistillTrainer(Trainer):
     """State of a distillation run. Use `distill`."""
 
     kind = "distill"
+    weights_file = STUDENT
     config: DistillConfig
 
     def __init__(
@@ -74,15 +111,17 @@ class DistillTrainer(Trainer):
         config: DistillConfig,
         *rest: Any,
         teacher: TrainableSpotter | None = None,
-        selection: Selection | None = None,
+        selection: nn.Module | None = None,
     ) -> None:
-        self.teacher = FrozenTeacher(teacher if teacher is not None else build_teacher(config))
-        self.teacher.to(fabric.device)
+        if teacher is None:
+            teacher = build_trainable(config.teacher_backend, config.teacher.weights, config.teacher_options)
+        self.teacher = FrozenTeacher(teacher.to(fabric.device))
         if config.channels_last:
-            self.teacher.spotter.to(memory_format=torch.channels_last)
-        self.reference = config.reference or self.teacher.reference_short_side
+            teacher.to(memory_format=torch.channels_last)
+        self.reference = config.reference or teacher.reference_short_side
         self.distiller = build_distiller(config)
         self.selection = selection
+        self._teacher_saved = False
         super().__init__(fabric, config, *rest)
 
     def _stream(self) -> BatchStream:
@@ -93,7 +132,7 @@ class DistillTrainer(Trainer):
             config.data,
             self.out / "labels",
             self.reference,
-            self.reporter.say,
+            self.reporter.log,
             share,
             config.label_minutes,
         )
@@ -101,81 +140,76 @@ class DistillTrainer(Trainer):
         return PairedStream(config, sources, self.reference)
 
     def _start(self, fresh: bool) -> None:
-        """The teacher's or its student's weights where nothing else is asked for; then norms per scale, if
-        wanted.
+        """The teacher's or its student's weights where nothing else is asked for; norms per scale and a joint
+        selector, if wanted.
         """
         super()._start(fresh)
-        config = self.config
+        config, teacher = self.config, self.teacher.spotter
         if fresh and config.init is None and config.start != "random":
-            source = (
-                self.teacher.spotter if config.start == "teacher" else _shipped_student(self.teacher, config)
-            )
+            source = teacher if config.start == "teacher" else _shipped_student(teacher, config)
             report = copy_matching(self.spotter, source.state_dict())
             if not report.loaded:
                 raise WeightsError(
                     f"none of the {config.start}'s weights fits the student; say what it starts from with "
                     "'init: PATH', or set 'start: random'"
                 )
-            self.reporter.say(f"weights from the {config.start}: {report}")
+            self.reporter.log(f"weights from the {config.start}: {report}")
         if config.norms == "per_scale":
             switch_norms(self.spotter, config.scales)
-        shared = {id(p) for p in self.teacher.spotter.parameters()}
+        shared = {id(p) for p in teacher.parameters()}
         if any(id(parameter) in shared for parameter in self.spotter.parameters()):
             raise ConfigError("teacher and student share parameters; give two spotters that do not")
-        learner = learning_selection(self.selection)
-        if learner is not None:
-            self.others["selection"] = learner.to(self.fabric.device)
+        if self.selection is None and config.joint is not None and config.selector is not None:
+            selector = fresh_selector(config.selector, self.reference)
+            self.selection = JointSelection(selector, self.spotter, config.joint)
+        if self.selection is not None:
+            self.others["selection"] = self.selection.to(self.fabric.device)
 
     def _task(self) -> Task:
-        return DistillTask(self.spotter, self.config, self.teacher, self.distiller, self.selection)
+        task = DistillTask(self.spotter, self.config, self.teacher, self.distiller, self.selection)
+        if isinstance(self.selection, JointSelection):
+            self.selection.compares_logits = not task.maps_tokens
+        return task
 
     def _validator(self) -> Validator | None:
-        validation = self.config.validation
-        if validation is None:
+        config = self.config
+        if config.validation is None:
             return None
-        return ScaledValidator(self.spotter, self.config, validation, self.reference)
+        return Validator(self.spotter, config, config.validation, config.validation_scales, self.reference)
 
-    def _tell(self, output: TrainOutput, values: dict[str, float]) -> None:
+    def _log_step(self, output: TrainOutput, values: dict[str, float]) -> None:
         """As in training, with the (mean) scale of the step."""
         if isinstance(self.batch, PairedBatch):
             values = {**values, "scale": sum(self.batch.views) / len(self.batch.views)}
-        super()._tell(output, values)
+        super()._log_step(output, values)
+
+    def save(self) -> Path:
+        """As in training, with the teacher (once) and the selector that learns in the loop."""
+        path = super().save()
+        if self.chief and isinstance(self.selection, JointSelection):
+            save_selector(self.selection.selector, self.out / SELECTOR_FILE, half=False)
+        teacher, config = self.teacher.spotter, self.config
+        if (
+            self.chief
+            and not self._teacher_saved
+            and config.teacher_is_alike
+            and type(teacher) is type(self.spotter)
+        ):
+            state = teacher.state_dict()
+            save_weights(self.out / MODEL, state, config.backend, config.options, config.half)
+            self._teacher_saved = True
+        return path
 
 
-def _shipped_student(teacher: FrozenTeacher, config: DistillConfig) -> TrainableSpotter:
+def _shipped_student(teacher: TrainableSpotter, config: DistillConfig) -> TrainableSpotter:
     """The student that ships with the teacher's weights."""
-    from dld_core.plugins.registry import backends
-
-    weights = teacher.spotter.bundled_part("student") if config.teacher.weights == BUNDLED else None
+    weights = teacher.bundled_part("student") if config.teacher.weights == BUNDLED else None
     if weights is None:
         raise WeightsError(
             f"no student ships with the weights {config.teacher.weights} of {config.teacher_backend}; set "
             "'start: teacher', or name what to start from with 'init: PATH'"
         )
-    part = backends.get(config.teacher_backend)
-    student = part.create(weights=weights, device="cpu", **config.teacher_options)
-    assert isinstance(student, TrainableSpotter)  # as its teacher is
-    return student
-
-
-def build_teacher(config: DistillConfig) -> TrainableSpotter:
-    """The spotter that the config names as teacher.
-
-    Raises:
-        UnknownPartError, BrokenPluginError, MissingExtraError, ConfigError, WeightsError: it cannot be had.
-        TrainingError: it can only predict.
-    """
-    from dld_core.plugins.registry import backends
-
-    name, weights = config.teacher_backend, config.teacher.weights
-    spotter = backends.get(name).create(weights=weights, device="cpu", **config.teacher_options)
-    if not isinstance(spotter, TrainableSpotter):
-        raise TrainingError(
-            f"the backend '{name}' only predicts and shows no traces, so it cannot teach; choose one that "
-            "`dld backends` lists as trainable, or leave out 'data' and give 'selector' alone, which such a "
-            "backend can have"
-        )
-    return spotter
+    return build_trainable(config.teacher_backend, weights, config.teacher_options)
 
 
 def build_distiller(config: DistillConfig) -> Distiller:
@@ -184,8 +218,6 @@ def build_distiller(config: DistillConfig) -> Distiller:
     Raises:
         UnknownPartError, BrokenPluginError, MissingExtraError, ConfigError: it cannot be had as asked for.
     """
-    from dld_core.plugins.registry import distillers
-
     part = distillers.get(config.distiller)
     try:
         return part(**config.distiller_options)

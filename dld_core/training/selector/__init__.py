@@ -1,4 +1,4 @@
-"""Teaching a selector: measure a spotter at every scale, fit, calibrate, judge.
+"""Teaching a selector of any kind: measure a spotter at every scale, fit, calibrate, judge.
 
-In: a spotter and images. Out: a selector file. Others call `training`, `measure` and `oracle`.
+In: a spotter and images. Out: a selector file. Others call `making.make_selector` and `making.run_selector`.
 """

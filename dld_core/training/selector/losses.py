@@ -36,12 +36,9 @@ def decision_loss(
         temperature: of the Gumbel-softmax ("paper" alone); lower is nearer to one-hot.
         generator: of the noise ("paper" alone).
     """
-    price = (
-        accuracy + torch.as_tensor(gamma, dtype=accuracy.dtype, device=accuracy.device).reshape(-1, 1) * cost
-    )
-    if mode == "expected":
-        return (logits.softmax(1) * price).sum(1).mean()
-    return (gumbel_decision(logits, temperature, generator) * price).sum(1).mean()
+    weight = torch.as_tensor(gamma, dtype=accuracy.dtype, device=accuracy.device).reshape(-1, 1)
+    decision = logits.softmax(1) if mode == "expected" else gumbel_decision(logits, temperature, generator)
+    return (decision * (accuracy + weight * cost)).sum(1).mean()
 
 
 def gumbel_decision(logits: Tensor, temperature: float, generator: torch.Generator | None = None) -> Tensor:
@@ -57,19 +54,16 @@ def temperature_at(progress: float, first: float = 2.0, last: float = 0.5) -> fl
     return float(first * (last / first) ** min(max(progress, 0.0), 1.0))
 
 
-def divergence(teacher: Tensor, student: Tensor, counts: Tensor, sample_index: Tensor, images: int) -> Tensor:
-    """The paper's accuracy term: KL(teacher || student) of the character distributions, by image.
+def divergence(teacher: Tensor, student: Tensor, counts: Tensor) -> Tensor:
+    """The paper's accuracy term: KL(teacher || student) of the character distributions, by word.
 
     Args:
         teacher, student: [N, S, V] logits of the same regions.
         counts: [N, S] which steps say something (`SequenceDecoder.counted_steps`).
-        sample_index: [N] the image of each region.
-        images: B.
 
     Returns:
-        [B] sums over an image's words of the mean over counted steps; 0 where an image has no words.
+        [N], the mean over counted steps.
     """
-    log_teacher, log_student = teacher.float().log_softmax(-1), student.float().log_softmax(-1)
-    per_step = (log_teacher.exp() * (log_teacher - log_student)).sum(-1) * counts
-    per_word = per_step.sum(1) / counts.sum(1).clamp(min=1)
-    return per_word.new_zeros(images).index_add(0, sample_index, per_word)
+    wanted, given = teacher.float().log_softmax(-1), student.float().log_softmax(-1)
+    per_step = F.kl_div(given, wanted, reduction="none", log_target=True).sum(-1) * counts
+    return per_step.sum(1) / counts.sum(1).clamp(min=1)

@@ -7,29 +7,27 @@ labels, the spotter's own words at the largest scale stand for the truth.
 
 from __future__ import annotations
 
-import hashlib
-import os
 import time
 import zipfile
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from dld_core.config import replacing
 from dld_core.errors import DataError
+from dld_core.evaluation.choice import border_cuts, without_borders
 from dld_core.evaluation.fixed import FixedScale
 from dld_core.evaluation.outcomes import outcomes
 from dld_core.evaluation.words import ImageWords
 from dld_core.interfaces import Spotter
 from dld_core.selection.thumbnail import thumbnail
 
-JITTER = 0.015
-"""Most that a run cuts off each border, as a fraction of the side."""
 SURE = 0.5
-"""Without labels, words of the full reading below this score are don't-care."""
+"""Without labels, words of the full reading below this score are ignored."""
 Floats = NDArray[np.float64]
 
 
@@ -81,11 +79,8 @@ class Measurement:
 
     def save(self, path: Path) -> None:
         """Write it whole or not at all."""
-        path.parent.mkdir(parents=True, exist_ok=True)
-        unfinished = path.with_name(f".{path.name}.{os.getpid()}")
-        with unfinished.open("wb") as file:
+        with replacing(path) as partial, partial.open("wb") as file:
             np.savez_compressed(file, **asdict(self))
-        unfinished.replace(path)
 
     @classmethod
     def load(cls, path: Path) -> Measurement:
@@ -116,7 +111,7 @@ class Measurer:
     def __call__(self, name: str, image: NDArray[np.uint8], truth: ImageWords | None = None) -> Measurement:
         """One image, RGB uint8 [H, W, 3]; `name` seeds the cuts; `truth` in its pixels, or None."""
         readers = [FixedScale(self.spotter, scale, "reference") for scale in self.scales]
-        truth = truth if truth is not None else self._own_words(readers[-1], image)
+        truth = truth if truth is not None else _own_words(readers[-1], image)
         cuts = border_cuts(name, self.runs, image.shape[0], image.shape[1])
         rows = [[_read(reader, image, truth, cut) for reader in readers] for cut in cuts]
         flops = [
@@ -126,8 +121,8 @@ class Measurer:
         return Measurement(
             size=np.array(image.shape[:2], np.int64),
             thumbnail=thumbnail(image, self.long_side),
-            points=truth.points,
-            counts=truth.counts,
+            points=np.concatenate([np.zeros((0, 2)), *truth.polygons]),
+            counts=np.array([len(polygon) for polygon in truth.polygons], np.int64),
             cares=~truth.ignore,
             read=np.array([[row.read for row in run] for run in rows], bool).reshape(
                 len(rows), len(readers), len(truth)
@@ -137,14 +132,15 @@ class Measurer:
             milliseconds=np.array([[row.milliseconds for row in run] for run in rows]),
         )
 
-    def _own_words(self, full: FixedScale, image: NDArray[np.uint8]) -> ImageWords:
-        words = full.read(image)
-        unsure = [word.score < SURE for word in words]
-        return ImageWords.of([w.polygon for w in words], [w.text for w in words], unsure)
+
+def _own_words(full: FixedScale, image: NDArray[np.uint8]) -> ImageWords:
+    """What a spotter reads at its largest scale, in the place of labels."""
+    words = full.read(image)
+    unsure = [word.score < SURE for word in words]
+    return ImageWords.of([w.polygon for w in words], [w.text for w in words], unsure)
 
 
-@dataclass(frozen=True, slots=True)
-class _Reading:
+class _Reading(NamedTuple):
     read: NDArray[np.bool_]
     detections: int
     words: int
@@ -158,29 +154,9 @@ def _read(
     start = time.perf_counter()
     words = reader.read(part)
     taken = (time.perf_counter() - start) * 1e3
-    moved = ImageWords(
-        truth.points - np.array([left, top]), truth.counts, truth.texts, truth.ignore, truth.scores
-    )
+    moved = replace(truth, polygons=[polygon - np.array([left, top]) for polygon in truth.polygons])
     result = outcomes(moved, ImageWords.from_words(words))
     return _Reading(result.read, result.detections, len(words), taken)
-
-
-def border_cuts(name: str, runs: int, height: int, width: int) -> NDArray[np.int64]:
-    """[J, 4] pixels cut off top, left, bottom and right; none in the first run."""
-    seed = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "little")
-    most = np.array([height, width, height, width]) * JITTER
-    cuts = np.random.default_rng(seed).uniform(0, most, (runs, 4)).astype(np.int64)
-    cuts[0] = 0
-    return cuts
-
-
-def without_borders(
-    image: NDArray[np.uint8], cut: NDArray[np.int64]
-) -> tuple[NDArray[np.uint8], tuple[int, int]]:
-    """What is left of an image, and where (x, y) its first pixel lay; `cut` is a row of `border_cuts`."""
-    top, left, bottom, right = cut.tolist()
-    part = image[top : image.shape[0] - bottom, left : image.shape[1] - right]
-    return np.ascontiguousarray(part), (left, top)
 
 
 def stack_losses(measurements: Sequence[Measurement], alarm: float, runs: slice = slice(None)) -> Floats:
@@ -190,11 +166,8 @@ def stack_losses(measurements: Sequence[Measurement], alarm: float, runs: slice 
 
 def relative_costs(measurement: Measurement) -> Floats:
     """[K] cost of each scale as a share of the largest: FLOPs where known, else the time taken."""
-    cost = (
-        measurement.gflops
-        if np.isfinite(measurement.gflops).all()
-        else np.median(measurement.milliseconds, 0)
-    )
+    known = np.isfinite(measurement.gflops).all()
+    cost = measurement.gflops if known else np.median(measurement.milliseconds, 0)
     return np.asarray(cost / cost[-1], np.float64)
 
 
@@ -204,7 +177,5 @@ def describe(
     """Per scale: mean loss in words and mean relative cost, for progress and logs."""
     losses = stack_losses(measurements, alarm).mean(0)
     costs = np.mean([relative_costs(m) for m in measurements], 0)
-    return [
-        {"scale": s, "words_lost": float(loss), "cost": float(cost)}
-        for s, loss, cost in zip(scales, losses, costs, strict=True)
-    ]
+    rows = zip(scales, losses.tolist(), costs.tolist(), strict=True)
+    return [{"scale": scale, "words_lost": lost, "cost": cost} for scale, lost, cost in rows]

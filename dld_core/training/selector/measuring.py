@@ -12,27 +12,29 @@ import math
 import multiprocessing
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import cv2
+import torch
 from torch import nn
 
 from dld_core.errors import DataError, ImageError
 from dld_core.evaluation.words import ImageWords
 from dld_core.interfaces import Spotter
+from dld_core.pipeline.models import Models, Source
+from dld_core.runtimes.devices import resolve_device
 from dld_core.runtimes.digest import digest_of
 from dld_core.selection.thumbnail import thumbnail, thumbnail_size
+from dld_core.training.selector.config import SelectorTrainingConfig
 from dld_core.training.selector.measure import Measurement, Measurer
 from dld_core.training.selector.sampling import contents
 from dld_core.types import Sample
 
-if TYPE_CHECKING:
-    from dld_core.training.selector.training import SelectorTrainingConfig
-
-Say = Callable[[str], None]
+Log = Callable[[str], None]
 Build = Callable[[], Spotter]
 """Makes one more spotter like the one at work; can be pickled."""
 
@@ -43,18 +45,16 @@ _PAUSE = 1.0  # seconds between two looks at what other processes have done
 def another(
     backend: str, weights: str | Path | None = "bundled", device: str = "auto", **options: Any
 ) -> Build:
-    """What builds the spotter of `DLDWrapper(backend, weights, device, **options)` in another process."""
+    """What builds the spotter of `DLDWrapper(backend, weights, device, **options)`, in any process."""
     return partial(_build, backend, weights, device, options)
 
 
-def _build(backend: str, weights: str | Path | None, device: str, options: dict[str, Any]) -> Spotter:
-    from dld_core.pipeline.wrapper import DLDWrapper
-
-    return DLDWrapper(backend, weights, device, selector=None, **options).spotter
+def _build(backend: str, weights: str | Path | None, device: str, options: Mapping[str, Any]) -> Spotter:
+    return Models.of(Source(backend, weights, resolve_device(device), dict(options))).student
 
 
 def measure(
-    spotter: Spotter, config: SelectorTrainingConfig, folder: Path, say: Say, build: Build | None = None
+    spotter: Spotter, config: SelectorTrainingConfig, folder: Path, log: Log, build: Build | None = None
 ) -> list[Measurement]:
     """Read the images at every scale; those that were read before are taken as they were.
 
@@ -65,9 +65,9 @@ def measure(
     """
     job = _Job(config, folder / fingerprint(spotter, config))
     if build is not None and config.measured.workers > 1 and job.missing():
-        _share(build, job, say)
+        _share(build, job, log)
     for _ in job.run(spotter, warn=True):
-        job.tell(say)
+        job.report(log)
     return job.load()
 
 
@@ -100,11 +100,11 @@ class _Job:
     config: SelectorTrainingConfig
     folder: Path
     until: float = field(init=False)
+    reported: int = field(default=0, init=False)
 
     def __post_init__(self) -> None:
         minutes = self.config.measured.max_minutes
         self.until = math.inf if minutes is None else time.time() + 60 * minutes
-        self.told = 0
 
     @cached_property
     def images(self) -> Sequence[Sample]:
@@ -121,25 +121,22 @@ class _Job:
 
     def load(self) -> list[Measurement]:
         """What there is, in order, with thumbnails of the size that is asked for."""
-        found = {
-            number: Measurement.load(self.path(number))
-            for number in range(len(self.images))
-            if self.path(number).exists()
-        }
-        for number, known in found.items():
+        found = []
+        for number in range(len(self.images)):
+            if not self.path(number).exists():
+                continue
+            known = Measurement.load(self.path(number))
             height, width = known.size.tolist()
             if known.thumbnail.shape[:2] != thumbnail_size(height, width, self.config.long_side):
-                seen = thumbnail(self.images[number].image, self.config.long_side)
-                found[number] = replace(known, thumbnail=seen)
-        return list(found.values())
+                known = replace(known, thumbnail=thumbnail(self.images[number].image, self.config.long_side))
+            found.append(known)
+        return found
 
     def run(self, spotter: Spotter, share: int = 0, shares: int = 1, warn: bool = False) -> Iterator[int]:
         """Measure what is missing of a share of the images; the number of each, once it is there."""
         config, measured = self.config, self.config.measured
         measurer = Measurer(spotter, config.scales, measured.runs, config.long_side)
-        for number in self.missing():
-            if number % shares != share:
-                continue
+        for number in (n for n in self.missing() if n % shares == share):
             if time.time() > self.until:
                 return
             try:
@@ -152,18 +149,16 @@ class _Job:
             measurer(sample.name, sample.image, truth).save(self.path(number))
             yield number
 
-    def tell(self, say: Say) -> None:
+    def report(self, log: Log) -> None:
         """How far it is, every so many images."""
         there = len(self.images) - len(self.missing())
-        if there // _EVERY > self.told:
-            self.told = there // _EVERY
-            say(f"read {there} of {len(self.images)} images at {len(self.config.scales)} scales")
+        if there // _EVERY > self.reported:
+            self.reported = there // _EVERY
+            log(f"read {there} of {len(self.images)} images at {len(self.config.scales)} scales")
 
 
-def _share(build: Build, job: _Job, say: Say) -> None:
+def _share(build: Build, job: _Job, log: Log) -> None:
     """Have other processes measure what is missing, each its share of the numbers, and wait for them."""
-    import torch
-
     workers = job.config.measured.workers
     threads = max(torch.get_num_threads() // workers, 1)
     context = multiprocessing.get_context("spawn")
@@ -176,7 +171,7 @@ def _share(build: Build, job: _Job, say: Say) -> None:
     try:
         while any(process.is_alive() for process in processes):
             time.sleep(_PAUSE)
-            job.tell(say)
+            job.report(log)
     finally:
         for process in processes:
             process.terminate()
@@ -185,9 +180,6 @@ def _share(build: Build, job: _Job, say: Say) -> None:
 
 def _work(build: Build, job: _Job, share: int, threads: int) -> None:
     """One process's share."""
-    import cv2
-    import torch
-
     torch.set_num_threads(threads)
     cv2.setNumThreads(threads)
     for _ in job.run(build(), share, job.config.measured.workers):

@@ -5,10 +5,12 @@ import torch
 from torch.nn.functional import pad
 
 from dld_backends.recognition.attention import AttentionDecoder
-from dld_backends.recognition.branch import RecognitionBranch, readable_words
+from dld_backends.recognition.branch import RecognitionBranch
 from dld_backends.recognition.encoder import SequenceEncoder
+from dld_backends.recognition.maps import ReadingMaps
 from dld_core import PartConfig, TrainableSpotter, TrainOutput, Word
 from dld_core.decoders.charset import PRINTABLE_ASCII, Charset
+from dld_core.decoders.words import readable_words
 
 
 class ExampleConfig(PartConfig):
@@ -34,17 +36,17 @@ class ExampleSpotter(TrainableSpotter):
             spotter.load_state_dict(torch.load(weights, weights_only=True))
         return spotter.to(device).eval()
 
-    def features(self, images):  # uint8 [3, H, W] each, to one [B, 16, h, w]
+    def features(self, images):  # uint8 [3, H, W] each, to maps [B, 16, h, w]
         height, width = -(-np.max([image.shape[1:] for image in images], axis=0) // 4) * 4
         padded = torch.stack([pad(i, (0, width - i.shape[2], 0, height - i.shape[1])) for i in images])
-        return self.trunk(padded.to(self.trunk.weight.device) / 255)
+        return ReadingMaps(self.trunk(padded.to(self.trunk.weight.device) / 255))
 
     def read(self, image):
         ink = cv2.threshold(image.cpu().numpy().min(0), 0, 1, cv2.THRESH_BINARY_INV | cv2.THRESH_OTSU)[1]
         runs = cv2.connectedComponentsWithStats(cv2.dilate(ink, np.ones((1, self.config.gap))))[2][1:]
         boxes = [run[:2] + self.corners * run[2:4] for run in runs if run[2] > run[3] > 5]  # x, y, w, h, area
-        texts = self.reader.read(self.features([image]), boxes)
-        return [Word(*text, tuple(map(tuple, box.tolist()))) for text, box in zip(texts, boxes, strict=True)]
+        found = zip(self.reader.read(self.features([image]), boxes), boxes, strict=True)
+        return [Word(said.text, said.sure, tuple(map(tuple, box.tolist()))) for said, box in found]
 
     def predict(self, images):
         with torch.no_grad():
