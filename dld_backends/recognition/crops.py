@@ -35,8 +35,8 @@ def line_width(polygon: Points, limit: int) -> int:
 
 
 def bucket(width: int) -> int:
-    """The width to which a line is padded: few different ones, at most a quarter wider, multiples of 32."""
-    step = max(32, 1 << max(int(width - 1).bit_length() - 3, 0))
+    """The width to which a line is padded: few different ones, at most an eighth wider, multiples of 16."""
+    step = max(16, 1 << max(int(width - 1).bit_length() - 4, 0))
     return -(-width // step) * step
 
 
