@@ -252,7 +252,6 @@ selectors: Group[ResolutionSelector] = Group(
     "dld.selectors", "selector", "dld_core.interfaces:ResolutionSelector"
 )
 distillers: Group[Distiller] = Group("dld.distillers", "distiller", "dld_core.interfaces:Distiller")
-_BEST_FIRST = ("ppocr", "maskrcnn", "segmentation")
 GROUPS: tuple[Group[Any], ...] = (backends, selectors, distillers)
 
 
@@ -283,9 +282,3 @@ def locate(name: str, group: str | None = None) -> Group[Any]:
     chosen = having[0] if having else groups[0]
     chosen.find(name)
     return chosen
-
-
-def default_backend() -> str:
-    """What backend="auto" stands for: the best reader that is registered here."""
-    names = backends.names()
-    return next((name for name in _BEST_FIRST if name in names), names[0])
