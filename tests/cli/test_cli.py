@@ -167,6 +167,7 @@ def test_backends_json_is_a_list_of_parts_on_stdout(run: Run) -> None:
         "version",
         "status",
         "reason",
+        "default",
     }
 
 

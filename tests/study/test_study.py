@@ -77,7 +77,7 @@ def test_rows_hold_every_setting_and_agree_with_the_readings(sets: dict[str, Any
     assert recall == {0.25: 0.0, 0.5: 0.5, 1.0: 0.75}
     full = rows[2]
     assert full["relative_gflops"] == full["relative_latency"] == 1
-    assert rows[3]["gflops"] == pytest.approx(full["gflops"])  # half of 240 is the reference size
+    assert rows[3]["gflops"] < full["gflops"], "half of the native size"
     record = (tmp_path / "out" / "readings" / "bars.jsonl").read_text().splitlines()
     assert len(record) == 1 + len(HEIGHTS)
     selector = load_selector(tmp_path / "selector.safetensors")
