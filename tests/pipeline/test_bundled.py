@@ -106,7 +106,7 @@ def test_a_student_and_its_selector_are_the_default(backend: str, more: set[str]
     assert any(not torch.equal(taught[name], teacher[name]) for name in teacher)
 
 
-def test_the_lighter_spotter_reads_the_picture_for_a_third_of_the_cost(page: Page) -> None:
+def test_the_lighter_spotter_reads_the_picture_for_less(page: Page) -> None:
     light = DLDWrapper(backend="segmentation").spot(STREET)
     read = {word.text for word in light.words}
     assert {"COFFEE", "STREET", "CORNER", "BAKERY", "OPEN", "Bread", "Daily"} <= read
