@@ -559,7 +559,7 @@ searching(
     lambda h: Hypotheses(*(x[:, :1].expand_as(x) for x in (h.tokens, h.lengths, h.log_probs))),
 )
 searching("Q7", "wrong lengths", lambda h: Hypotheses(h.tokens, h.lengths + 9, h.log_probs))
-searching("Q7", "probabilities", lambda h: Hypotheses(h.tokens, h.lengths, h.log_probs.exp()))
+searching("Q7", "above 0", lambda h: Hypotheses(h.tokens, h.lengths, h.log_probs.exp() + 1))
 searching("Q8", "mean over steps", lambda h: Hypotheses(h.tokens, h.lengths, h.log_probs / h.lengths))
 decoding(
     "Q8",

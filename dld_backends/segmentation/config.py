@@ -9,7 +9,7 @@ from pydantic import Field
 
 from dld_backends.recognition.config import ReadingConfig
 
-# For small machines: a third of the cost of the Mask R-CNN spotter's `small`, or less.
+# For small machines: finding words costs a third of what the Mask R-CNN spotter's `small` takes.
 SMALL: Mapping[str, Any] = {
     "recogniser": "bridge",
     "backbone": "mobilenetv4_conv_small",

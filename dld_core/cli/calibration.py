@@ -17,7 +17,7 @@ _SEED = 20_000  # apart from the pages that trainings begin with
 
 
 def calibration_pages(source: str | None, short_side: int, count: int = PAGES) -> list[Image]:
-    """RGB images [H, W, 3] whose short side is `short_side`: of a folder or pattern, or else rendered ones.
+    """RGB images [H, W, 3] of a folder or pattern, at full size, or else rendered ones of that short side.
 
     Of many images every n-th is taken. Raises ImageError where there is none.
     """

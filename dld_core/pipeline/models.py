@@ -114,10 +114,18 @@ def find_selector(
         weights: the spotter's, as they were given.
     """
     saved = Saved.beside(weights)
-    beside = None if saved is None else saved.selector
+    beside = _in_folder(weights) if saved is None else saved.selector
     if beside is None and (weights == BUNDLED or spotter.weights_are_its_own):
         beside = spotter.bundled_part("selector")
     return selection.find_selector(given, spotter, beside, device)
+
+
+def _in_folder(weights: str | Path | None) -> Path | None:
+    """The selector that somebody put into the folder of an engine's own models."""
+    if weights is None or weights == BUNDLED:
+        return None
+    file = Path(weights) / selection.SELECTOR_FILE
+    return file if file.is_file() else None
 
 
 def bundled_part_file(folder: Path, name: str, part: BundledPart) -> Path | None:

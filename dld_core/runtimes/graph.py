@@ -199,13 +199,19 @@ class OnnxModule(nn.Module):
         self._graph = replace(graph, constants={})
         self._nodes = fused(graph.nodes, graph.constants, graph.output)
         self._last = _last_uses(self._nodes, graph.constants)
-        self.places = {name: name.replace(".", "_") for name in graph.constants}
+        self.places = {name: self._place(name) for name in graph.constants}
         fixed = {name for node in graph.nodes for name in node.fixed}
         for name, value in graph.constants.items():
             if value.is_floating_point() and (value.ndim > 1 or value.numel() > 1) and name not in fixed:
                 self.register_parameter(self.places[name], nn.Parameter(value.clone()))
             else:
                 self.register_buffer(self.places[name], value.clone(), persistent=False)
+
+    @classmethod
+    def _place(cls, constant: str) -> str:
+        """A name that no attribute of the module has."""
+        name = constant.replace(".", "_")
+        return f"{name}_" if hasattr(cls, name) else name
 
     def as_graph(self) -> Graph:
         """The graph as it was given, with the constants as they are now."""
