@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from dld_core.config import replacing, write_file
 from dld_core.errors import ImageError, MissingExtraError
 from dld_core.evaluation.bootstrap import hmean_interval
 from dld_core.evaluation.cost import flops_of
@@ -139,10 +140,9 @@ def save(
 
 def write(points: Sequence[CurvePoint], folder: Path, about: Mapping[str, Any]) -> list[Path]:
     """Write curve.csv and curve.json (rows, and what was measured how); the paths."""
-    folder.mkdir(parents=True, exist_ok=True)
     rows = [point.row() for point in points]
     table, record = folder / "curve.csv", folder / "curve.json"
-    with table.open("w", newline="", encoding="utf-8") as file:
+    with replacing(table) as partial, partial.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, fieldnames=list(rows[0]))
         writer.writeheader()
         writer.writerows(rows)
@@ -155,5 +155,5 @@ def write(points: Sequence[CurvePoint], folder: Path, about: Mapping[str, Any]) 
         **{key: value for key, value in points[0].result.extras.items() if key == "lexicon"},
         "points": rows,
     }
-    record.write_text(json.dumps(details, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    write_file(record, json.dumps(details, indent=2, ensure_ascii=False) + "\n")
     return [table, record]

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
+from dld_core.config import replacing
 from dld_core.errors import ImageError
 from dld_core.images import load_image
 from dld_core.results.labels import Box, place_label
@@ -84,15 +85,16 @@ def draw_page(page: Page, image: Any = None) -> NDArray[np.uint8]:
 
 
 def save_picture(pixels: NDArray[np.uint8], path: str | Path) -> None:
-    """Save RGB uint8 [H, W, 3] in the format of the suffix; folders are made.
+    """Save RGB uint8 [H, W, 3] in the format of the suffix, whole or not at all; folders are made.
 
     Raises:
         ImageError: no such format, or the file cannot be written.
     """
     target = Path(path)
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(pixels).save(target, quality=92)
+        kind = Image.registered_extensions()[target.suffix.lower()]
+        with replacing(target) as partial:
+            Image.fromarray(pixels).save(partial, format=kind, quality=92)
     except (OSError, ValueError, KeyError) as error:
         raise ImageError(
             f"cannot save the picture {target} ({error}); check the folder, and end the name in .jpg or .png"

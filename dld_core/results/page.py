@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dld_core.config import write_file
 from dld_core.errors import DataError
 from dld_core.types import Word
 
@@ -153,8 +154,7 @@ class Page:
         """Write the page: as JSON where `path` ends in .json, else as the drawn picture."""
         target = Path(path)
         if target.suffix.lower() == ".json":
-            target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_text(self.to_json(indent=2) + "\n", encoding="utf-8")
+            write_file(target, self.to_json(indent=2) + "\n")
         else:
             self.draw(image, target)
 

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
+from dld_core.config import write_file
 from dld_core.errors import ConfigError, DataError
 from dld_core.evaluation.choice import border_cuts, without_borders
 from dld_core.evaluation.fixed import Base, FixedScale
@@ -269,14 +270,13 @@ def _of_selectors(record: ImageRecord, asked: Collection[By]) -> ImageRecord:
 
 def _known(record: Path, settings: str) -> Iterator[ImageRecord]:
     if not record.exists():
-        record.parent.mkdir(parents=True, exist_ok=True)
-        record.write_text(settings + "\n", encoding="utf-8")
+        write_file(record, settings + "\n")
         return
     text = record.read_text(encoding="utf-8")
     first, *lines = text.removesuffix("\n").split("\n")  # not splitlines: U+2028 may stand in a text
     if lines and not text.endswith("\n"):  # the writer was stopped in the middle of a line
         lines.pop()
-        record.write_text("".join(f"{line}\n" for line in (first, *lines)), encoding="utf-8")
+        write_file(record, "".join(f"{line}\n" for line in (first, *lines)))
     if first != settings:
         raise ConfigError(
             f"{record} holds readings under other settings; choose another folder with --out, or delete it"

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from dld_core.config import replacing, write_file
 from dld_core.errors import MissingExtraError
 
 Row = Mapping[str, Any]
@@ -33,10 +34,8 @@ def write(
     """Write study.csv, study.json, study.md and study_SET.png; without matplotlib, `tell` why not."""
     out.mkdir(parents=True, exist_ok=True)
     paths = [_csv(rows, out / "study.csv"), out / "study.json", out / "study.md"]
-    paths[1].write_text(
-        json.dumps({**about, "rows": rows}, indent=2, ensure_ascii=False) + "\n", encoding="utf-8"
-    )
-    paths[2].write_text(markdown(rows, about), encoding="utf-8")
+    write_file(paths[1], json.dumps({**about, "rows": rows}, indent=2, ensure_ascii=False) + "\n")
+    write_file(paths[2], markdown(rows, about))
     try:
         paths += [plot([r for r in rows if r["set"] == s], out / f"study_{s}.png", s) for s in _sets(rows)]
     except MissingExtraError as error:
@@ -50,7 +49,7 @@ def _sets(rows: Sequence[Row]) -> list[str]:
 
 def _csv(rows: Sequence[Row], path: Path) -> Path:
     keys = list(dict.fromkeys(key for row in rows for key in row))
-    with path.open("w", newline="", encoding="utf-8") as file:
+    with replacing(path) as partial, partial.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, fieldnames=keys)
         writer.writeheader()
         writer.writerows({**row, "scales": json.dumps(row["scales"])} for row in rows)

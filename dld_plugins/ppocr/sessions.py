@@ -18,6 +18,7 @@ Pixels = NDArray[np.float32]
 Session = Callable[[Pixels], Pixels]
 RUNTIMES = {"openvino": "openvino", "onnxruntime": "onnx"}
 """Fastest first, and the extras that install them."""
+_SHAPES = 256  # kernels that OpenVINO keeps; of pages of many sizes it would keep thousands
 
 
 def choose(runtime: str) -> str:
@@ -91,10 +92,17 @@ def _openvino(model: bytes, threads: int) -> Session:
         "INFERENCE_NUM_THREADS": threads,
         "INFERENCE_PRECISION_HINT": "f32",
         "PERFORMANCE_HINT": "LATENCY",
+        "CPU_RUNTIME_CACHE_CAPACITY": _SHAPES,
     }
     compiled = core.compile_model(core.read_model(model), "CPU", hints)
-    # A request serves one thread at a time; its arrays are its own memory.
-    return lambda x: np.array(compiled.create_infer_request().infer([x])[0], np.float32)
+    own = threading.local()  # a request serves one thread at a time
+
+    def run(x: Pixels) -> Pixels:
+        if not hasattr(own, "request"):
+            own.request = compiled.create_infer_request()
+        return np.array(own.request.infer([x])[0], np.float32)  # a copy: the request writes over its own
+
+    return run
 
 
 _OPENERS: dict[str, Callable[[bytes, int], Session]] = {"onnxruntime": _onnxruntime, "openvino": _openvino}

@@ -180,3 +180,17 @@ def test_labels_go_where_they_hide_least() -> None:
     assert place_label(size, word, room, [], [above], gap=2) == (50, 62)  # away from another word
     x, y = place_label((500, 300), word, room, [], [])
     assert (x, y) == (0, 0)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
+@pytest.mark.parametrize("name", ["a.jpg", "a.json"])
+def test_a_full_disk_leaves_the_file_that_was_there(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / name).write_bytes(b"before")
+    made = page(Word("HELLO", 1.0, QUAD))
+
+    monkeypatch.setattr(Path, "touch", lambda partial: partial.symlink_to("/dev/full"))
+    with pytest.raises((ImageError, OSError), match="No space left"):
+        made.save(tmp_path / name, np.full((100, 200, 3), 60, np.uint8))
+    assert [(p.name, p.read_bytes()) for p in tmp_path.iterdir()] == [(name, b"before")]
