@@ -66,7 +66,7 @@ class ReadingConfig(PartConfig):
     frozen: bool = True
     region_jitter: float = Field(0.12, ge=0, le=0.5)
     word_threshold: float = Field(0.0, ge=0, le=1)
-    max_words: int = Field(200, ge=1)
+    max_words: int = Field(3000, ge=1)
     reference_short_side: int = Field(ge=32)
     predict_batch: int | None = Field(None, ge=1)
 

@@ -41,7 +41,7 @@ class RegionOptions:
     outline: str = "curved"
     curve_points: int = 7
     min_side: float = 3.0
-    max_words: int = 200
+    max_words: int = 3000
 
 
 def find_regions(

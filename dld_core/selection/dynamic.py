@@ -17,6 +17,7 @@ from dld_core.evaluation.cost import flops_of
 from dld_core.images.tensors import as_tensor
 from dld_core.interfaces import ResolutionSelector
 from dld_core.selection.forecast import NOMINAL_WORDS, CostModel
+from dld_core.selection.letters import small_letters
 from dld_core.selection.policy import Policy
 from dld_core.selection.thumbnail import thumbnail, thumbnail_size, tile_grid, tiles
 
@@ -25,6 +26,7 @@ _SHRINK = 3.5  # tiles of a large image shrink no further than this, so that sma
 DENSE_WORDS = 30
 """An image on which so many words are expected is a page of text. Its letters are near the limit of what a
 thumbnail shows, and most of its cost is reading lines, which no scale saves: it is read at full size."""
+_LETTERS = 5  # of a word
 _WORTH_REPORTING = 1.0  # words lost
 _UNABLE = "no scale is expected to keep within the limit; read at {:g}, the cheapest"
 
@@ -77,6 +79,7 @@ class DynamicResolution:
             start = time.perf_counter()
             expected, words = self._expect(image)
             _check(expected, len(self.selector.scales))
+            dense = (words or 0) >= DENSE_WORDS or small_letters(image) >= DENSE_WORDS * _LETTERS
         except (Exception, SystemExit) as error:
             return self._without_selector(error)
         forecast = self.costs.forecast(native, self.selector.scales)
@@ -87,7 +90,7 @@ class DynamicResolution:
         able = self.costs.within(forecast.sizes, policy, count_, (own, taken))
         priced = policy.priced(self.gamma)
         index = priced.choose(list(scores.values()), forecast.shares, able)
-        if words is not None and words >= DENSE_WORDS and "gamma" not in policy.model_fields_set:
+        if dense and "gamma" not in policy.model_fields_set:
             index = _full(forecast.scales, able, index)
         scale = forecast.scales[index]
         note = _loss_note(scores, scale) if able else _UNABLE.format(scale)

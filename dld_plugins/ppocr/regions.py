@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 Map = NDArray[np.float32]
 Box = NDArray[np.float32]  # [4, 2]: top left, top right, bottom right, bottom left
 
-_CANDIDATES = 1000  # regions looked at
+_CANDIDATES = 4000  # regions looked at; a dense page has 2,000 words
 _LEAST = 3  # positions, of the shorter side of a region
 _LEAST_GROWN = 5  # of the same after it has grown
 _LEAST_LINE = 3  # pixels that both sides of a line exceed
