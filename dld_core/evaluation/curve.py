@@ -138,14 +138,21 @@ def save(
         return paths
 
 
+def write_table(path: Path, rows: Sequence[Mapping[str, Any]]) -> Path:
+    """Write rows as CSV, whole or not at all; returns the path. A row may lack columns of others."""
+    columns = list(dict.fromkeys(name for row in rows for name in row))
+    with replacing(path) as partial, partial.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, columns)
+        writer.writeheader()
+        writer.writerows(rows)
+    return path
+
+
 def write(points: Sequence[CurvePoint], folder: Path, about: Mapping[str, Any]) -> list[Path]:
     """Write curve.csv and curve.json (rows, and what was measured how); the paths."""
     rows = [point.row() for point in points]
     table, record = folder / "curve.csv", folder / "curve.json"
-    with replacing(table) as partial, partial.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, fieldnames=list(rows[0]))
-        writer.writeheader()
-        writer.writerows(rows)
+    write_table(table, rows)
     details = {
         **about,
         "unit": "gflops: 1e9 FLOPs, a multiply-add counted as 2; gmacs: 1e9 multiply-adds",

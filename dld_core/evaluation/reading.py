@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dld_core.config import write_file
 from dld_core.errors import DataError, ImageError
 from dld_core.evaluation.files import bare_name
 from dld_core.evaluation.words import ImageWords
@@ -118,7 +119,7 @@ def write_predictions(folder: Path, readings: Readings) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for name, page in readings.pages.items():
         text = "".join(f"{line}\n" for line in prediction_lines(page.words))
-        (folder / f"res_{name}.txt").write_text(text, encoding="utf-8")
+        write_file(folder / f"res_{name}.txt", text)
 
 
 def _one_line(text: str) -> str:

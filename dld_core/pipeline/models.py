@@ -12,7 +12,7 @@ from torch import nn
 from dld_core import selection
 from dld_core.interfaces import BUNDLED as BUNDLED
 from dld_core.interfaces import BundledPart, ResolutionSelector, Spotter, module_device
-from dld_core.pipeline.folder import Saved
+from dld_core.pipeline.folder import SELECTOR_FILE, Saved
 from dld_core.plugins.registry import backends, default_backend
 
 AUTO = "auto"
@@ -124,7 +124,7 @@ def _in_folder(weights: str | Path | None) -> Path | None:
     """The selector that somebody put into the folder of an engine's own models."""
     if weights is None or weights == BUNDLED:
         return None
-    file = Path(weights) / selection.SELECTOR_FILE
+    file = Path(weights) / SELECTOR_FILE
     return file if file.is_file() else None
 
 

@@ -7,14 +7,13 @@ decision cost. Others call `DynamicResolution`, `CostModel`, `find_selector`, `l
 
 from dld_core.interfaces import SelectorConfig
 from dld_core.selection.dynamic import DynamicResolution, ScaleDecision
-from dld_core.selection.file import SELECTOR_FILE, load_selector, save_selector
+from dld_core.selection.file import load_selector, save_selector
 from dld_core.selection.find import find_selector
 from dld_core.selection.forecast import CostModel, Forecast
 from dld_core.selection.network import DenseConfig, DenseSelector
 from dld_core.selection.policy import Policy
 
 __all__ = [
-    "SELECTOR_FILE",
     "CostModel",
     "DenseConfig",
     "DenseSelector",

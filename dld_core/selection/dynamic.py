@@ -79,7 +79,7 @@ class DynamicResolution:
             start = time.perf_counter()
             expected, words = self._expect(image)
             _check(expected, len(self.selector.scales))
-            dense = (words or 0) >= DENSE_WORDS or small_letters(image) >= DENSE_WORDS * _LETTERS
+            to_full = "gamma" not in policy.model_fields_set and _is_page(image, words)
         except (Exception, SystemExit) as error:
             return self._without_selector(error)
         forecast = self.costs.forecast(native, self.selector.scales)
@@ -90,7 +90,7 @@ class DynamicResolution:
         able = self.costs.within(forecast.sizes, policy, count_, (own, taken))
         priced = policy.priced(self.gamma)
         index = priced.choose(list(scores.values()), forecast.shares, able)
-        if dense and "gamma" not in policy.model_fields_set:
+        if to_full:
             index = _full(forecast.scales, able, index)
         scale = forecast.scales[index]
         note = _loss_note(scores, scale) if able else _UNABLE.format(scale)
@@ -152,6 +152,11 @@ class DynamicResolution:
         reason = f"the selector {name} failed ({type(error).__name__}: {error}); read at full scale"
         _LOG.warning("%s", reason)
         return ScaleDecision(1.0, {}, (), 0.0, 0.0, None, reason)
+
+
+def _is_page(image: NDArray[np.uint8], words: float | None) -> bool:
+    """Whether it holds a page of text, by what the selector expects or else by its small letters."""
+    return (words or 0) >= DENSE_WORDS or small_letters(image) >= DENSE_WORDS * _LETTERS
 
 
 def _full(scales: Sequence[float], able: Sequence[int], chosen: int) -> int:

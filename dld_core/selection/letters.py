@@ -26,7 +26,7 @@ def small_letters(image: NDArray[np.uint8]) -> int:
     paper = int(near.argmax())
     if near[paper] < _PLAIN * grey.size:
         return 0
-    ink = (cv2.absdiff(grey, np.full_like(grey, paper)) > _INK).astype(np.uint8)
+    ink = cv2.bitwise_not(cv2.inRange(grey, paper - _INK, paper + _INK))
     stats = cv2.connectedComponentsWithStats(ink, connectivity=8)[2][1:]
     width, height, area = stats[:, 2], stats[:, 3], stats[:, 4]
     letters = (height >= _HEIGHTS[0]) & (height <= _HEIGHTS[1]) & (width <= 3 * height) & (area >= height)

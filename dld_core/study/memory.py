@@ -9,6 +9,7 @@ from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from dld_core.config import write_file
 from dld_core.evaluation.cost.memory import peak_bytes
 from dld_core.images import open_image
 from dld_core.runtimes.devices import cpu_threads
@@ -44,7 +45,7 @@ def memory_of(
         name: _apart(system, config.device, system.threads or config.threads, paths)
         for name, system in config.systems.items()
     }
-    record.write_text(json.dumps({**about, "peaks": peaks}) + "\n", encoding="utf-8")
+    write_file(record, json.dumps({**about, "peaks": peaks}) + "\n")
     return peaks
 
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import csv
 import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from dld_core.config import replacing, write_file
+from dld_core.config import write_file
 from dld_core.errors import MissingExtraError
+from dld_core.evaluation.curve import write_table
 
 Row = Mapping[str, Any]
 _KINDS = {
@@ -33,7 +33,8 @@ def write(
 ) -> list[Path]:
     """Write study.csv, study.json, study.md and study_SET.png; without matplotlib, `tell` why not."""
     out.mkdir(parents=True, exist_ok=True)
-    paths = [_csv(rows, out / "study.csv"), out / "study.json", out / "study.md"]
+    table = [{**row, "scales": json.dumps(row["scales"])} for row in rows]
+    paths = [write_table(out / "study.csv", table), out / "study.json", out / "study.md"]
     write_file(paths[1], json.dumps({**about, "rows": rows}, indent=2, ensure_ascii=False) + "\n")
     write_file(paths[2], markdown(rows, about))
     try:
@@ -45,15 +46,6 @@ def write(
 
 def _sets(rows: Sequence[Row]) -> list[str]:
     return list(dict.fromkeys(row["set"] for row in rows))
-
-
-def _csv(rows: Sequence[Row], path: Path) -> Path:
-    keys = list(dict.fromkeys(key for row in rows for key in row))
-    with replacing(path) as partial, partial.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, fieldnames=keys)
-        writer.writeheader()
-        writer.writerows({**row, "scales": json.dumps(row["scales"])} for row in rows)
-    return path
 
 
 def markdown(rows: Sequence[Row], about: Mapping[str, Any]) -> str:

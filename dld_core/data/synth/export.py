@@ -114,7 +114,7 @@ def _prepare(config: SynthConfig, out: Path, seed: int, encoding: Encoding) -> N
         for folder in (out / "images", out / "gt"):
             folder.mkdir(parents=True, exist_ok=True)
         if not record.exists():
-            record.write_text(json.dumps(wanted, indent=2) + "\n", encoding="utf-8")
+            write_file(record, json.dumps(wanted, indent=2) + "\n")
         found = json.loads(record.read_text(encoding="utf-8"))
     except OSError as error:
         raise DataError(f"cannot write into {out}: {error.strerror}; choose another folder") from None
